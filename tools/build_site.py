@@ -10,6 +10,7 @@ side_by_side.lua filter, using only pandoc: no Quarto, no network, no
 JavaScript, equations as MathML. CI builds it and opens every page.
 """
 import argparse, ast, base64, html, importlib, inspect, json, os, re, shutil, subprocess, sys, tempfile, textwrap, time
+from itertools import groupby
 from pathlib import Path
 
 import pypandoc, yaml
@@ -188,21 +189,35 @@ def documented(cell):
     return found and found[1]
 
 
+def is_source(cell): return cell['cell_type'] == 'code' and 'Exported source' in cell['source']
+
+
+def defined_at(name, source):
+    """Where `source` defines the function, class or method `name`; -1 where it does not."""
+    found = re.search(rf"^ *(?:async def|def|class) +{re.escape(name.split('.')[-1])}\b", source, re.M)
+    return found.start() if found else -1
+
+
+def source_and_entries(run, page, module):
+    """Neighbouring exported cells, each followed by the entries of what it defines."""
+    parts, names = [], [name for cell in run if (name := documented(cell))]
+    for cell in filter(is_source, run):
+        mine = sorted((n for n in names if defined_at(n, cell['source']) >= 0), key=lambda n: defined_at(n, cell['source']))
+        names = [n for n in names if n not in mine]
+        page['api'] += mine
+        parts += [code_cell(cell, page), *(api_entry(n, module) for n in mine)]
+    page['api'] += names
+    return parts + [api_entry(n, module) for n in names]
+
+
 def body(page, module):
     """The whole page as Markdown; what documents a function comes after its source."""
-    parts, names, cells = [], [], page['cells'][1:]
-    for i, cell in enumerate(cells):
-        if cell['source'].startswith('<!-- WARNING'): continue
-        if name := documented(cell):
-            entry = api_entry(name, module)
-            before_source = i + 1 < len(cells) and 'Exported source' in cells[i + 1]['source']
-            if entry: page['api'].append(name)
-            if before_source: names = [entry]
-            else: parts.append(entry or code_cell(cell, page))
-        elif cell['cell_type'] == 'code':
-            parts += [code_cell(cell, page), *names]
-            names = []
-        elif cell['cell_type'] == 'markdown': parts.append(cell['source'])
+    cells = [cell for cell in page['cells'][1:] if not cell['source'].startswith('<!-- WARNING')]
+    parts = []
+    for of_api, run in groupby(cells, lambda cell: bool(documented(cell) or is_source(cell))):
+        if of_api: parts += source_and_entries(list(run), page, module)
+        else: parts += [cell['source'] if cell['cell_type'] == 'markdown' else code_cell(cell, page)
+                        for cell in run if cell['cell_type'] in ('markdown', 'code')]
     return '\n\n'.join(part for part in parts if part)
 
 
@@ -231,7 +246,7 @@ def navigation(sections, pages, current):
             here = page is current
             number = f'<span class="number">{page["number"]}</span> ' if page['number'] else ''
             mark = ' aria-current="page"' if here else ''
-            items.append(f'<li><a href="{page["href"]}"{mark}>{number}{html.escape(page["title"])}</a>{"@TOC@" if here else ""}</li>')
+            items.append(f'<li><a href="{page["href"]}"{mark}>{number}<span>{"Overview" if page["stem"] == "index" else html.escape(page["title"])}</span></a>{"@TOC@" if here else ""}</li>')
         parts.append('<ul>' + '\n'.join(items) + '</ul>')
     before, _, after = '\n'.join(parts).partition('@TOC@')
     return before, after
@@ -263,6 +278,11 @@ def resolve_links(text, pages, docs_url, repo_url):
     return re.sub(r'(<a [^>]*?href=")([^"]*)"', fix, text)
 
 
+def without_line_links(text):
+    """Drop the link that pandoc puts before every line of code."""
+    return re.sub(r'<a href="#cb\d+-\d+" aria-hidden="true" tabindex="-1"></a>', '', re.sub(r'<span id="cb\d+-\d+">', '<span>', text))
+
+
 def unique_ids(text):
     """Give a second element with the same id a number."""
     seen = {}
@@ -286,7 +306,7 @@ def render(page, pages, sections, config, markdown):
                  'previous': link_to(pages[at - 1] if at else None), 'next': link_to(pages[at + 1] if at + 1 < len(pages) else None)}
     text = pandoc(markdown, {k: v for k, v in variables.items() if v}, {'pagetitle': page['title'], 'lead': page['description']})
     text = resolve_links(text, pages, config.doc_host + config.doc_baseurl, config['git_url'])
-    (page['out']/page['href']).write_text(unique_ids(text), encoding='utf-8')
+    (page['out']/page['href']).write_text(unique_ids(without_line_links(text)), encoding='utf-8')
 
 
 def process(nbs):
