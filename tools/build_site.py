@@ -98,6 +98,14 @@ def output(out, page, options):
     return div(fence(''.join(data.get('text/plain', '')), '.output'), '.cell-output .cell-output-display')
 
 
+def shown_outputs(cell):
+    """The outputs of a cell without the `<Axes …>` that a plotting call returns beside its figure."""
+    outputs = cell.get('outputs', [])
+    figure = any('image/png' in out.get('data', {}) for out in outputs)
+    is_repr = lambda out: set(out.get('data', {})) == {'text/plain'} and re.match(r'[\[(]?<', ''.join(out['data']['text/plain']))
+    return [out for out in outputs if not (figure and is_repr(out))]
+
+
 def code_cell(cell, page):
     """A code cell with its stored outputs."""
     options, code = split_options(cell['source'])
@@ -108,7 +116,7 @@ def code_cell(cell, page):
         folded = f' code-fold=true code-summary="{options.get("code-summary", "Code")}"' if fold in ('true', 'hide') else ''
         parts.append(fence(code, f'.python .cell-code{folded}'))
     if options.get('output') != 'false':
-        parts += [output(out, page, options) for out in cell.get('outputs', [])
+        parts += [output(out, page, options) for out in shown_outputs(cell)
                   if options.get('warning') != 'false' or out.get('name') != 'stderr']
     exported = ' .exported' if options.get('code-summary') == 'Exported source' else ''
     parts = [part for part in parts if part]
@@ -154,6 +162,13 @@ def parameter_table(rows, returns):
     return f'<div class="wide"><table class="parameters">{head}<tbody>\n' + '\n'.join(body) + '\n</tbody></table></div>'
 
 
+def signature(rows, returns, full):
+    """`(a, b)`, or in full `(a:int, b=2) -> str`."""
+    if not full: return f"({', '.join(row[0] for row in rows)})"
+    shown = [name + (f':{kind}' if kind else '') + (f'={default}' if default else '') for name, kind, default, _ in rows]
+    return f"({', '.join(shown)})" + (f' -> {returns[0]}' if returns[0] else '')
+
+
 def find(module, name):
     """The object `name` (dotted) of a module of the library, or None."""
     try: found = importlib.import_module(module)
@@ -173,7 +188,7 @@ def api_entry(name, module, opened=False, link=''):
     rows, returns = parameters(thing)
     table = parameter_table(rows, returns)
     what = 'class ' if inspect.isclass(thing) else ''
-    call = f"({', '.join(row[0] for row in rows)})" if callable(thing) else ''
+    call = signature(rows, returns, opened) if callable(thing) else ''
     head = (f'<span class="signature"><span class="kind">{what}</span><code>{html.escape(name)}</code>'
             f'<span class="arguments">{html.escape(call)}</span></span> ')
     summary = ' '.join(summary.split())

@@ -42,10 +42,21 @@ class FlagClient(NotebookClient):
         return await super().async_execute_cell(cell, cell_index, *args, **kwargs)
 
 
+def split_title(nb):
+    """Leave only title and description in the first cell: nbdev's site drops what else stands in it."""
+    first = nb.cells[0] if nb.cells else None
+    if first is None or first.cell_type != 'markdown' or not first.source.startswith('# '): return
+    found = re.match(r'(# .+(?:\n+>.*)?)\n+(?=\S)([\s\S]+)', first.source)
+    if found:
+        first.source = found[1].rstrip()
+        nb.cells.insert(1, nbformat.v4.new_markdown_cell(found[2]))
+
+
 def run(path, skip, timeout):
-    """Execute the notebook at `path`, save it, and return (cells skipped, seconds)."""
+    """Execute the notebook at `path` and save it; returns (cells skipped, seconds, cells that name a local folder)."""
     started = time.perf_counter()
     nb = nbformat.read(path, as_version=4)
+    split_title(nb)
     client = FlagClient(nb, timeout=timeout, kernel_name='python3', record_timing=False,
                         coalesce_streams=True, extra_arguments=['--log-level=ERROR'],
                         resources={'metadata': {'path': str(path.parent)}})
