@@ -280,22 +280,28 @@ def pandoc(markdown, variables, metadata):
     return done.stdout
 
 
-def resolve_links(text, pages, docs_url, repo_url):
+def resolve_links(text, pages, ids, docs_url, repo_url):
     """Links to notebooks, to the published docs and to files of the repository, made to work here."""
     hrefs = {page['name']: page['href'] for page in pages}
     def fix(found):
-        link, hash, anchor = html.unescape(found[2]).removeprefix(docs_url + '/').partition('#')
-        if link and not re.match(r'[a-z]+:', link):
+        link, hash, anchor = html.unescape(found[1]).partition('#')
+        if link.startswith(docs_url): # nbdev's link to a name: its entry, else its class's, else no link
+            link = link.removeprefix(docs_url + '/')
+            known = [a for a in (anchor, anchor.rpartition('.')[0]) if a in ids.get(link, ())]
+            if not known: return found[3]
+            anchor = known[0]
+        elif link and not re.match(r'[a-z]+:', link):
             file = next((f.resolve() for f in (ROOT/'nbs'/link, ROOT/link) if f.is_file()), None)
             if Path(link).name in hrefs: link = hrefs[Path(link).name]
             elif file: link = f'{repo_url}/blob/main/{file.relative_to(ROOT)}'
-        return f'{found[1]}{html.escape(link + hash + anchor)}"'
-    return re.sub(r'(<a [^>]*?href=")([^"]*)"', fix, text)
+        return f'<a href="{html.escape(link + hash + anchor)}"{found[2]}>{found[3]}</a>'
+    return re.sub(r'<a href="([^"]*)"([^>]*)>(.*?)</a>', fix, text, flags=re.S)
 
 
-def without_line_links(text):
-    """Drop the link that pandoc puts before every line of code."""
-    return re.sub(r'<a href="#cb\d+-\d+" aria-hidden="true" tabindex="-1"></a>', '', re.sub(r'<span id="cb\d+-\d+">', '<span>', text))
+def code_lines(text):
+    """Each line of code as a span that knows its own indent, in place of pandoc's links to lines."""
+    span = r'<span id="cb\d+-\d+"><a href="#cb\d+-\d+" aria-hidden="true" tabindex="-1"></a>( *)'
+    return re.sub(span, lambda found: f'<span style="--indent:{len(found[1])}">{found[1]}' if found[1] else '<span>', text)
 
 
 def unique_ids(text):
@@ -311,7 +317,7 @@ def link_to(page): return {'href': page['href'], 'title': html.escape(page['titl
 
 
 def render(page, pages, sections, config, markdown):
-    """Write one page."""
+    """One page as HTML."""
     at, module = pages.index(page), f"{config['lib_name']}.{page['stem']}"
     before, after = navigation(sections, pages, page)
     written = (f"Module <code>{module}</code>, written in <code>nbs/{page['name']}</code>." if page['api'] and page['number'] else '')
@@ -320,8 +326,7 @@ def render(page, pages, sections, config, markdown):
                  'plain-description': html.escape(re.sub(r'[`$*]', '', page['description'] or config['description']), quote=True),
                  'previous': link_to(pages[at - 1] if at else None), 'next': link_to(pages[at + 1] if at + 1 < len(pages) else None)}
     text = pandoc(markdown, {k: v for k, v in variables.items() if v}, {'pagetitle': page['title'], 'lead': page['description']})
-    text = resolve_links(text, pages, config.doc_host + config.doc_baseurl, config['git_url'])
-    (page['out']/page['href']).write_text(unique_ids(without_line_links(text)), encoding='utf-8')
+    return unique_ids(code_lines(text))
 
 
 def process(nbs):
@@ -355,7 +360,11 @@ def build(out, partial=False):
                          description='Every exported name, module by module: what it takes and what it gives back.')
         texts.append(api_page(pages, config['lib_name']))
         pages, sections = pages + [reference], sections + [('Reference', ['api'])]
-    for page, text in zip(pages, texts): render(page, pages, sections, config, text)
+    rendered = {page['href']: render(page, pages, sections, config, text) for page, text in zip(pages, texts)}
+    ids = {href: set(re.findall(r' id="([^"]+)"', text)) for href, text in rendered.items()}
+    for href, text in rendered.items():
+        text = resolve_links(text, pages, ids, config.doc_host + config.doc_baseurl, config['git_url'])
+        (out/href).write_text(text, encoding='utf-8')
     return pages
 
 
