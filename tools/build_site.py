@@ -183,8 +183,9 @@ def api_entry(name, module, opened=False, link=''):
     """The reference entry of one exported name; '' where the library has no such name."""
     thing = find(module, name)
     if thing is None: return ''
-    doc = inspect.getdoc(thing) if '__doc__' in vars(thing) or inspect.isroutine(thing) else ''
-    summary, _, rest = (doc or '').partition('\n\n')
+    if isinstance(thing, property): thing = thing.fget
+    doc = vars(thing).get('__doc__') if inspect.isclass(thing) else inspect.getdoc(thing)
+    summary, _, rest = inspect.cleandoc(doc or '').partition('\n\n')
     rows, returns = parameters(thing)
     table = parameter_table(rows, returns)
     what = 'class ' if inspect.isclass(thing) else ''
@@ -276,7 +277,7 @@ def pandoc(markdown, variables, metadata):
         defaults.flush()
         done = subprocess.run([pypandoc.get_pandoc_path(), '--defaults', defaults.name], input=markdown,
                               capture_output=True, text=True, encoding='utf-8')
-    if done.returncode or done.stderr.strip(): raise SystemExit(f"{metadata['pagetitle']}: pandoc says\n{done.stderr.strip()}")
+    if done.returncode or done.stderr.strip(): raise ValueError(f"{metadata['pagetitle']}: pandoc says\n{done.stderr.strip()}")
     return done.stdout
 
 
@@ -360,7 +361,11 @@ def build(out, partial=False):
                          description='Every exported name, module by module: what it takes and what it gives back.')
         texts.append(api_page(pages, config['lib_name']))
         pages, sections = pages + [reference], sections + [('Reference', ['api'])]
-    rendered = {page['href']: render(page, pages, sections, config, text) for page, text in zip(pages, texts)}
+    rendered, wrong = {}, []
+    for page, text in zip(pages, texts):
+        try: rendered[page['href']] = render(page, pages, sections, config, text)
+        except ValueError as error: wrong.append(str(error))
+    if wrong: raise SystemExit('\n\n'.join(wrong))
     ids = {href: set(re.findall(r' id="([^"]+)"', text)) for href, text in rendered.items()}
     for href, text in rendered.items():
         text = resolve_links(text, pages, ids, config.doc_host + config.doc_baseurl, config['git_url'])

@@ -3,6 +3,7 @@
     python tools/check_notebooks.py
 
 - the first cell holds the title and one line of description, nothing else (nbdev's site would drop it);
+- no control characters (a `\\b` that was to be the `\\bigl` of an equation);
 - imports stand alone in their cell (the docs build runs every cell that imports);
 - no stored output is an error, names a folder of somebody's machine, or is longer than a reader wants;
 - no function is written twice in the library.
@@ -24,6 +25,11 @@ def title_cell(cells):
     first = cells[0] if cells else None
     if first is None or first.cell_type != 'markdown' or not re.fullmatch(r'# .+(\n+>.*)?\s*', first.source):
         yield 0, 'the first cell must hold `# Title`, `> one line`, and no more'
+
+
+def control_characters(cells):
+    for i, cell in enumerate(cells):
+        if found := re.search(r'.{0,20}[\x00-\x08\x0b-\x1f].{0,20}', cell.source): yield i, f'a control character: {found[0]!r}'
 
 
 def mixed_imports(cells):
@@ -61,7 +67,7 @@ def main():
     wrong = []
     for path in sorted((ROOT/'nbs').glob('[!_.]*.ipynb')):
         cells = nbformat.read(path, as_version=4).cells
-        for i, what in chain(title_cell(cells), mixed_imports(cells), outputs(cells)):
+        for i, what in chain(title_cell(cells), control_characters(cells), mixed_imports(cells), outputs(cells)):
             wrong.append(f'{path.name}, cell {i}: {what}')
     wrong += written_twice(sorted((ROOT/'ulmfit_nb').glob('*.py')))
     print('\n'.join(wrong) if wrong else 'notebooks and library: all well')

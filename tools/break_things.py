@@ -1,0 +1,54 @@
+"""Break the code on purpose and see the tests notice: a test that cannot fail proves nothing.
+
+    python tools/break_things.py            # all of them; minutes
+    python tools/break_things.py tying      # those whose name contains the word
+
+Each row changes one line of one notebook, in a copy, and runs the copy. The
+notebook must fail, and fail in an assertion or in the error named. Exit code 1
+if a change went unnoticed.
+"""
+import sys, time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parent.parent
+BREAKS = [ # property, notebook, the line as it is, the line broken
+    ('weight tying', '03_awd_lstm', 'self.decoder.weight = tie_encoder.weight',
+     'self.decoder.weight = nn.Parameter(tie_encoder.weight.detach().clone())'),
+    ('every token once', '04_lm_loader', 'L = math.ceil((n - 1) / bs)', 'L = max(1, (n - 1) // bs)'),
+    ('every token once, window by window', '04_lm_loader', 'ends = np.minimum(np.cumsum(sl), L)', 'ends = np.minimum(np.cumsum(sl + 1), L)'),
+    ('batch invariance', '06_classifier', 'top = h.masked_fill(~keep, -torch.inf).amax(0)', 'top = h.amax(0)'),
+    ('STLR is never negative', '05_transfer', 'p = t/cut if t < cut else 1 - (t - cut)/(T - cut)',
+     'p = t/cut if t < cut else 1 - (t - cut)/(cut*(1/cut_frac - 1))'),
+    ('resume: random numbers', '05a_learner', "torch.set_rng_state(st['rng'])", 'pass'),
+    ('resume: optimiser', '05a_learner', "opt.load_state_dict(st['opt'])", 'pass'),
+    ('resume: hidden state', '05a_learner', "if st['hidden'] is not None:", 'if False:'),
+]
+
+
+def noticed(notebook, line, broken):
+    "Run `notebook` with `line` replaced; what the failing cell said, or None if nothing failed."
+    path = ROOT/'nbs'/f'{notebook}.ipynb'
+    nb = nbformat.read(path, as_version=4)
+    hits = [c for c in nb.cells if c.cell_type == 'code' and line in c.source]
+    if not hits: raise SystemExit(f'{path.name}: no cell holds the line {line!r}; bring tools/break_things.py up to date')
+    for cell in hits: cell.source = cell.source.replace(line, broken)
+    nb.cells = [c for c in nb.cells if not (c.cell_type == 'code' and c.source.startswith('#| slow'))]
+    try: NotebookClient(nb, timeout=None, kernel_name='python3', resources={'metadata': {'path': str(path.parent)}}).execute()
+    except CellExecutionError as e: return f'{e.ename}: {e.evalue}'.strip().splitlines()[0][:100]
+
+
+def main():
+    chosen = [b for b in BREAKS if not sys.argv[1:] or any(w in b[0] for w in sys.argv[1:])]
+    missed = 0
+    for name, *change in chosen:
+        start, said = time.perf_counter(), noticed(*change)
+        missed += said is None
+        print(f"{'caught' if said else 'MISSED':7} {name:36} {change[0]:14} {time.perf_counter() - start:5.0f} s  {said or ''}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == '__main__': sys.exit(main())
