@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from torch import nn, Tensor
+from fastcore.basics import patch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save as to_safetensors
 
 # %% ../nbs/05_transfer.ipynb #d49f885b
 from .fixup import InputError, FASTAI_TOKENS, RULES_VERSION
@@ -47,6 +48,16 @@ def our_name(
     return '' if re.fullmatch(_HEAD, key) else None
 
 # %% ../nbs/05_transfer.ipynb #1abb7b34
+def _need_embedding(weights):
+    "Complain unless there is a word embedding."
+    if '0.encoder.weight' not in weights: raise InputError('0.encoder.weight is missing: these weights hold no word embedding')
+    if weights['0.encoder.weight'].ndim != 2: raise InputError(f"0.encoder.weight has shape {_shape(weights['0.encoder.weight'])}, expected words×numbers")
+
+def _tied(weights):
+    "Is the decoder the embedding: absent, or the same memory?"
+    e, d = weights['0.encoder.weight'], weights.get('1.decoder.weight')
+    return d is None or d is e or (d.device.type != 'meta' and d.data_ptr() == e.data_ptr())
+
 def _shape(t): return '×'.join(map(str, t.shape))
 
 def _expect(weights, name, shape, why):
@@ -55,6 +66,7 @@ def _expect(weights, name, shape, why):
     got = tuple(weights[name].shape)
     if got != tuple(shape): raise InputError(f"{name} has shape {_shape(weights[name])}, expected {'×'.join(map(str, shape))}: {why}")
 
+# %% ../nbs/05_transfer.ipynb #0e793944
 def arch_of(
     weights:dict, # name → tensor, our names
 ) -> dict: # n_tok, em_sz, nh, nl, bias, tie_weights
@@ -71,12 +83,7 @@ def arch_of(
         width = out
     for n, s in {'1.decoder.weight': (n_tok, em_sz), '1.decoder.bias': (n_tok,)}.items():
         if n in weights: _expect(weights, n, s, f'the embedding has {n_tok} words of {em_sz} numbers')
-    return dict(n_tok=n_tok, em_sz=em_sz, nh=nh, nl=nl, bias='1.decoder.bias' in weights, tie_weights='1.decoder.weight' not in weights)
-
-def _need_embedding(weights):
-    "Complain unless there is a word embedding."
-    if '0.encoder.weight' not in weights: raise InputError('0.encoder.weight is missing: these weights hold no word embedding')
-    if weights['0.encoder.weight'].ndim != 2: raise InputError(f"0.encoder.weight has shape {_shape(weights['0.encoder.weight'])}, expected words×numbers")
+    return dict(n_tok=n_tok, em_sz=em_sz, nh=nh, nl=nl, bias='1.decoder.bias' in weights, tie_weights=_tied(weights))
 
 # %% ../nbs/05_transfer.ipynb #ced25886
 def load_weights(
@@ -97,8 +104,11 @@ def load_weights(
     if missing: raise InputError(f"the model needs '{missing[0]}' ({_shape(target[missing[0]])}), which the weights do not hold{_more(missing)}")
     for k, v in given.items():
         if v.shape != target[k].shape: raise InputError(f"'{k}' is {_shape(v)} in the weights but {_shape(target[k])} in the model")
+        if own[k] in given and not _same(v, given[own[k]]): raise InputError(f"'{k}' and '{own[k]}' are one matrix in the model but differ in the weights")
     for k, v in given.items(): target[k].copy_(v)
     return model
+
+def _same(a, b): return a is b or (a.shape == b.shape and torch.equal(a, b))
 
 def _more(names): return f' (and {len(names) - 1} more)' if len(names) > 1 else ''
 
@@ -115,6 +125,7 @@ def _load_pickled(f, name):
 
 def _first(e): return (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
 
+# %% ../nbs/05_transfer.ipynb #8bba2c4b
 def _load_tgz(path):
     "The one .pth inside an archive, and the vocabulary beside it."
     try:
@@ -159,8 +170,8 @@ def _format_of(keys):
     if re.search(r'^(module\.)?rnns\.', text, re.M): return 'AWD-LSTM reference'
     return 'ulmfit_nb'
 
-def _same(a, b): return a.shape == b.shape and (a.data_ptr() == b.data_ptr() or torch.equal(a, b))
 
+# %% ../nbs/05_transfer.ipynb #eec15fdb
 def _translate(state, name):
     "Rename `state`'s tensors; say what was dropped and why."
     out, renamed, dropped = {}, {}, {}
@@ -183,7 +194,7 @@ def _hint(key):
     if '.layers.' in key and 'linear' in key: return 'It looks like a QRNN; only LSTM layers can be read.'
     return 'Known layouts: fastai 0.7, 1 and 2, the AWD-LSTM reference, ulmfit_nb.'
 
-# %% ../nbs/05_transfer.ipynb #eec15fdb
+# %% ../nbs/05_transfer.ipynb #ff14f713
 def read_checkpoint(
     path, # .h5/.pth/.pt/.bin (torch.save), .tgz, .safetensors, or a model folder of ours
     direction:str|None=None, # 'fwd' or 'bwd': what you expect; checked against the file's name
@@ -203,6 +214,7 @@ def read_checkpoint(
     if itos is not None: check_vocab(len(itos), arch['n_tok'], str(path))
     return weights, CheckpointReport(str(path), _format_of(state), said, arch, renamed, dropped, itos)
 
+# %% ../nbs/05_transfer.ipynb #26803c88
 def _said_direction(path):
     "The direction in a file's name or its folder's, None if there is none."
     m = re.search(r'(?<![a-z])(fwd|bwd)(?![a-z])', '/'.join(Path(path).parts[-2:]).lower())
@@ -216,6 +228,7 @@ def _state_dict(obj, path):
     if bad: raise InputError(f"{path}: '{bad[0]}' is {type(obj[bad[0]]).__name__}, not a tensor")
     return dict(obj)
 
+# %% ../nbs/05_transfer.ipynb #4e0eafc7
 def check_vocab(
     n_words:int, # words in the vocabulary
     n_rows:int, # rows of the embedding
@@ -245,17 +258,6 @@ def our_tokens(
     return out
 
 # %% ../nbs/05_transfer.ipynb #72010719
-def _relatives(word, stoi, shapes):
-    "Kind of kinship and old ids that may stand for `word`; ('', []) if there are none."
-    for w in (word.lower(), word.capitalize(), word.upper()):
-        if w in stoi: return 'case', [stoi[w]]
-    if re.fullmatch(r"[\w']+(-[\w']+)+", word):
-        if (w := word.replace('-', '')) in stoi: return 'hyphen', [stoi[w]]
-        parts = [stoi.get(p) for p in word.split('-')]
-        if None not in parts: return 'hyphen', parts
-    if re.search(r'\d', word): return ('number', ids) if (ids := shapes.get(number_shape(word), [])) else ('', [])
-    return '', []
-
 def number_shape(
     word:str, # a word
 ) -> str: # the word with every digit replaced by 0
@@ -269,6 +271,18 @@ def _shapes(old, most=64):
     return {k: list(v[:most]) for k, v in s.groupby(s).groups.items()}
 
 # %% ../nbs/05_transfer.ipynb #8f3b1207
+def _relatives(word, stoi, shapes):
+    "Kind of kinship and old ids that may stand for `word`; ('', []) if there are none."
+    for w in (word.lower(), word.capitalize(), word.upper()):
+        if w in stoi: return 'case', [stoi[w]]
+    if re.fullmatch(r"[\w']+(-[\w']+)+", word):
+        if (w := word.replace('-', '')) in stoi: return 'hyphen', [stoi[w]]
+        parts = [stoi.get(p) for p in word.split('-')]
+        if None not in parts: return 'hyphen', parts
+    if re.search(r'\d', word): return ('number', ids) if (ids := shapes.get(number_shape(word), [])) else ('', [])
+    return '', []
+
+# %% ../nbs/05_transfer.ipynb #47cc2af6
 @dataclass
 class VocabMap:
     "Where each word of a new vocabulary gets its vector from."
@@ -285,19 +299,32 @@ class VocabMap:
         ends = np.append(self.starts[1:], len(self.ids))
         rows = np.flatnonzero(~np.isin(self.how, ['same', 'mean']))[:n]
         return [(self.words[i], self.how[i], [old_itos[j] for j in self.ids[self.starts[i]:ends[i]]]) for i in rows]
-    @property
-    def table(self):
-        "Words (and tokens, if counts were given) by how they were found."
-        df = pd.DataFrame(dict(how=self.how, words=1))
-        if self.freq is not None: df['tokens'] = [self.freq.get(w, 0) for w in self.words]
-        df = df.groupby('how').sum().reindex(['same', 'case', 'hyphen', 'number', 'mean']).fillna(0).astype(int)
-        for c in list(df): df[f'% of {c}'] = (100*df[c]/max(df[c].sum(), 1)).round(2)
-        return df
     def __repr__(self):
         n, k = len(self.how), int(self.found.sum())
         return f"{k:,} of {n:,} words found ({100*k/n:.1f} %), {int((self.how == 'same').sum()):,} of them spelt the same; {n-k:,} get the mean row\nfirst misses: {' '.join(map(repr, self.misses()))}"
 
+# %% ../nbs/05_transfer.ipynb #80f4a6a0
+@patch(as_prop=True)
+def table(self:VocabMap) -> pd.DataFrame: # one row a kind: words, tokens (if counts were given), shares
+    "Words and tokens by how they were found."
+    df = pd.DataFrame(dict(how=self.how, words=1))
+    if self.freq is not None: df['tokens'] = [self.freq.get(w, 0) for w in self.words]
+    df = df.groupby('how').sum().reindex(['same', 'case', 'hyphen', 'number', 'mean']).fillna(0).astype(int)
+    for c in list(df): df[f'% of {c}'] = (100*df[c]/max(df[c].sum(), 1)).round(2)
+    return df
+
 # %% ../nbs/05_transfer.ipynb #06f7d21c
+def _end_to_end(row, bags):
+    "All bags as one array and where each begins: one old id where `row` has one, else the bag's."
+    sizes = (row >= 0).astype(np.int64)
+    for i, b in bags.items(): sizes[i] = len(b)
+    starts = np.cumsum(sizes) - sizes
+    ids = np.empty(sizes.sum(), np.int64)
+    ids[starts[row >= 0]] = row[row >= 0]
+    for i, b in bags.items(): ids[starts[i]:starts[i] + len(b)] = b
+    return ids, starts
+
+# %% ../nbs/05_transfer.ipynb #9084f0a2
 def match_words(
     old_itos:list, # words of the model that gives
     new_itos:list, # words of the model that receives
@@ -315,21 +342,16 @@ def match_words(
         for i in np.flatnonzero(row < 0):
             kind, ids = _relatives(new[i], stoi, shapes)
             if ids: how[i], bags[i] = kind, ids
-    sizes = (row >= 0).astype(np.int64)
-    for i, b in bags.items(): sizes[i] = len(b)
-    starts = np.cumsum(sizes) - sizes
-    ids = np.empty(sizes.sum(), np.int64)
-    ids[starts[row >= 0]] = row[row >= 0]
-    for i, b in bags.items(): ids[starts[i]:starts[i] + len(b)] = b
-    return VocabMap(how, ids, starts, new, freq)
+    return VocabMap(how, *_end_to_end(row, bags), new, freq)
 
-# %% ../nbs/05_transfer.ipynb #9084f0a2
+# %% ../nbs/05_transfer.ipynb #75c667b3
 def _bag_mean(W, m):
     "Row of `W` for each new word: mean over its bag; over everything if the bag is empty."
     out = F.embedding_bag(torch.from_numpy(m.ids), W, torch.from_numpy(m.starts), mode='mean')
     out[torch.from_numpy(~m.found)] = W.mean(0)
     return out
 
+# %% ../nbs/05_transfer.ipynb #72f5cbed
 def map_vocab(
     weights:dict, # name → tensor, our names
     old_itos, # vocabulary of `weights`
@@ -342,8 +364,8 @@ def map_vocab(
     old_itos, new_itos = getattr(old_itos, 'itos', old_itos), getattr(new_itos, 'itos', new_itos)
     check_vocab(len(old_itos), len(weights['0.encoder.weight']), 'old_itos')
     m, out = match_words(old_itos, new_itos, fallback, freq), dict(weights)
-    for k in ('0.encoder.weight', '1.decoder.weight'):
-        if k in out: out[k] = _bag_mean(out[k], m)
+    out['0.encoder.weight'] = _bag_mean(weights['0.encoder.weight'], m)
+    if '1.decoder.weight' in out: out['1.decoder.weight'] = out['0.encoder.weight'] if _tied(weights) else _bag_mean(weights['1.decoder.weight'], m)
     if '1.decoder.bias' in out: out['1.decoder.bias'] = _bag_mean(out['1.decoder.bias'][:, None], m)[:, 0]
     return out, m
 
@@ -359,6 +381,7 @@ def lm_groups(
     enc, *rest = model
     return [_params(r) for r in enc.rnns] + [_params(enc.encoder, *rest)]
 
+# %% ../nbs/05_transfer.ipynb #de2e3f3a
 def clas_groups(
     model:nn.Module, # SequentialRNN(encoder, head)
 ) -> list[list[nn.Parameter]]: # [embedding], [rnn 0], [rnn 1], …, [head]
@@ -366,7 +389,7 @@ def clas_groups(
     enc, *head = model
     return [_params(enc.encoder)] + [_params(r) for r in enc.rnns] + [_params(*head)]
 
-# %% ../nbs/05_transfer.ipynb #de2e3f3a
+# %% ../nbs/05_transfer.ipynb #ae019c50
 def _names(model, group):
     "Dotted name of each parameter in `group`, without the last part when several share a module."
     ids = {id(p) for p in group}
@@ -374,6 +397,7 @@ def _names(model, group):
     mods = dict.fromkeys(k.rpartition('.')[0] for k in names)
     return ', '.join(mods)
 
+# %% ../nbs/05_transfer.ipynb #0de3c807
 def group_table(
     model:nn.Module, # the model
     groups:list, # its layer groups
@@ -408,6 +432,12 @@ def discriminative_lrs(
     return lr / factor ** np.arange(n - 1, -1, -1, dtype=float)
 
 # %% ../nbs/05_transfer.ipynb #997335c9
+def _printed_p(t, T, cut_frac):
+    "Height of the triangle by the printed formula."
+    cut = math.floor(T*cut_frac)
+    return t/cut if t < cut else 1 - (t - cut)/(cut*(1/cut_frac - 1))
+
+# %% ../nbs/05_transfer.ipynb #eccb0e7b
 def stlr(
     t:int, # step, 0 … T
     T:int, # number of steps of the run, ≥ 1
@@ -424,11 +454,6 @@ def stlr(
         p = t/cut if t < cut else 1 - (t - cut)/(T - cut)
     return eta_max * (1 + p*(ratio - 1)) / ratio
 
-def _printed_p(t, T, cut_frac):
-    "Height of the triangle by the printed formula."
-    cut = math.floor(T*cut_frac)
-    return t/cut if t < cut else 1 - (t - cut)/(cut*(1/cut_frac - 1))
-
 # %% ../nbs/05_transfer.ipynb #70bc2620
 def stlr_factor(
     t:int, # step, 0 … T
@@ -439,6 +464,7 @@ def stlr_factor(
     "The slanted triangle with its peak at 1."
     return stlr(t, T, 1., cut_frac, ratio)
 
+# %% ../nbs/05_transfer.ipynb #ca562577
 def use_clr_factor(
     div:float=32, # highest over lowest rate
     cut_div:float=10, # the climb takes 1/cut_div of the steps
@@ -447,6 +473,7 @@ def use_clr_factor(
     if div < 1 or cut_div < 1: raise InputError(f'use_clr=({div}, {cut_div}): both numbers must be at least 1')
     return partial(stlr_factor, cut_frac=1/cut_div, ratio=div)
 
+# %% ../nbs/05_transfer.ipynb #591d2e73
 def cosine_factor(
     t:int, # step, 0 … T
     T:int, # number of steps
@@ -454,6 +481,7 @@ def cosine_factor(
     "Half a cosine from 1 down to 0."
     return (1 + math.cos(math.pi*t/T))/2
 
+# %% ../nbs/05_transfer.ipynb #03a65005
 def one_cycle_factor(
     t:int, # step, 0 … T
     T:int, # number of steps
@@ -466,6 +494,7 @@ def one_cycle_factor(
     low, s = (1/div, t/cut) if t < cut else (1/div_final, 1 - (t - cut)/(T - cut))
     return low + (1 - low) * (1 - math.cos(math.pi*s))/2
 
+# %% ../nbs/05_transfer.ipynb #824a57ec
 def constant(
     t:int, # step, 0 … T
     T:int, # number of steps
@@ -490,6 +519,7 @@ def set_trainable(
         for p in g: p.requires_grad_(i in on)
     return [i in on for i in range(n)]
 
+# %% ../nbs/05_transfer.ipynb #2ca2b162
 def freeze_to(
     groups:list, # layer groups
     n:int, # first group that learns; -1 is the last group, 0 all of them
@@ -505,6 +535,7 @@ class Stage:
     train: tuple  # indexes of the groups that learn
     epochs: int = 1  # passes over the data
 
+# %% ../nbs/05_transfer.ipynb #4939d8bd
 @dataclass
 class Plan:
     "Stages in order; prints itself before it runs."
@@ -522,7 +553,7 @@ class Plan:
         head = 'stage  epochs  ' + ' '.join(f'{i:>{w}}' for i in range(self.n_groups))
         return '\n'.join([f'{self.name}: {len(self)} stages, {self.epochs} epochs (■ learns, · frozen; 0 is the lowest group)', head, *rows])
 
-# %% ../nbs/05_transfer.ipynb #4939d8bd
+# %% ../nbs/05_transfer.ipynb #ac0d58d1
 def gradual_unfreezing(
     n_groups:int, # number of layer groups
     epochs:int=1, # epochs of each stage but the last
@@ -535,6 +566,7 @@ def gradual_unfreezing(
     stages = [Stage(tuple(range(n_groups - k, n_groups)), epochs) for k in range(1, steps + 1)]
     return Plan('gradual unfreezing', n_groups, stages + [Stage(tuple(range(n_groups)), final)])
 
+# %% ../nbs/05_transfer.ipynb #077d6917
 def chain_thaw(
     n_groups:int, # number of layer groups
     epochs:int=1, # epochs of each stage but the last
@@ -544,6 +576,7 @@ def chain_thaw(
     order = [n_groups - 1, *range(n_groups - 1)]
     return Plan('chain-thaw', n_groups, [Stage((i,), epochs) for i in order] + [Stage(tuple(range(n_groups)), final)])
 
+# %% ../nbs/05_transfer.ipynb #212e3dcb
 def full_tuning(
     n_groups:int, # number of layer groups
     epochs:int=1, # epochs
@@ -560,6 +593,7 @@ def quantise_rows(
     q = (w.float() / scale.clamp_min(1e-30)[:, None]).round().to(torch.int8)
     return q, scale
 
+# %% ../nbs/05_transfer.ipynb #9308be8f
 def dequantise_rows(
     q:Tensor, # [n, d] int8
     scale:Tensor, # [n] float32
@@ -583,6 +617,7 @@ def _unpack(tensors):
     return {k: dequantise_rows(v, tensors[k + _SCALE]) if k + _SCALE in tensors else v.float() if v.is_floating_point() else v
             for k, v in tensors.items() if not (k.endswith(_SCALE) and k.removesuffix(_SCALE) in tensors)}
 
+# %% ../nbs/05_transfer.ipynb #8cc560c9
 def _load_tensors(path):
     "A safetensors file as float32 tensors."
     try: return _unpack(load_file(path))
@@ -593,6 +628,7 @@ FORMAT_VERSION = 1
 DIRECTIONS = ('fwd', 'bwd')
 KINDS = ('lm', 'classifier', 'encoder')
 
+# %% ../nbs/05_transfer.ipynb #b3551283
 def _distinct(model):
     "A model's tensors by name, what is tied only once (under its first name)."
     seen, out = set(), {}
@@ -601,11 +637,13 @@ def _distinct(model):
         if key not in seen: seen.add(key); out[k] = v.detach().cpu().contiguous()
     return out
 
+# %% ../nbs/05_transfer.ipynb #cd9e2377
 def _check_config(config, where):
     "Complain about a config that cannot be a model of ours."
     for k, ok in dict(kind=KINDS, direction=DIRECTIONS).items():
         if config.get(k) not in ok: raise InputError(f"{where}: {k} is {config.get(k)!r}, expected one of {', '.join(ok)}")
 
+# %% ../nbs/05_transfer.ipynb #6878975e
 def _full_config(config, weights, vocab, compact, tokenizer):
     "`config` with all that can be read off the model."
     c = dict(config); _check_config(c, 'config')
@@ -616,6 +654,7 @@ def _full_config(config, weights, vocab, compact, tokenizer):
     c.setdefault('rules_version', RULES_VERSION)
     return c | dict(format_version=FORMAT_VERSION, vocab_hash=vocab.hash, compact=compact, library_version=_version())
 
+# %% ../nbs/05_transfer.ipynb #8799d934
 def _version():
     import ulmfit_nb
     return getattr(ulmfit_nb, '__version__', 'unknown')
@@ -627,7 +666,7 @@ def _sha256(path):
         while block := f.read(1 << 20): h.update(block)
     return h.hexdigest()
 
-# %% ../nbs/05_transfer.ipynb #b3551283
+# %% ../nbs/05_transfer.ipynb #61de50a4
 _KIND = dict(lm='language model', classifier='text classifier', encoder='encoder')
 _READS = dict(fwd='left to right', bwd='right to left')
 
@@ -639,6 +678,7 @@ def _cell(v):
     if isinstance(v, (list, tuple)): return ', '.join(map(_cell, v))
     return f'{v:,}' if isinstance(v, int) and not isinstance(v, bool) else f'{v:.4g}' if isinstance(v, float) else str(v).replace('|', '\\|').replace('\n', ' ')
 
+# %% ../nbs/05_transfer.ipynb #e6fe923a
 def model_card(
     config:dict, # as in config.json
     weights:dict, # name → tensor
@@ -678,6 +718,7 @@ def _replacing(folder):
             raise
     finally: shutil.rmtree(tmp, ignore_errors=True)
 
+# %% ../nbs/05_transfer.ipynb #db86b7fc
 def _plain(x):
     "NumPy and torch numbers, paths and tuples as JSON knows them."
     if hasattr(x, 'tolist'): return x.tolist()
@@ -701,7 +742,7 @@ def save_model(
     weights = _distinct(model)
     config = _full_config(config, weights, vocab, compact, tokenizer)
     with _replacing(folder) as tmp:
-        save_file(_pack(weights) if compact else weights, tmp/'model.safetensors')
+        (tmp/'model.safetensors').write_bytes(to_safetensors(_pack(weights) if compact else weights))
         config['sha256'] = _sha256(tmp/'model.safetensors')
         vocab.save(tmp/'vocab.json')
         if hasattr(tokenizer, 'model'): (tmp/'spm.model').write_bytes(tokenizer.model)
@@ -722,6 +763,7 @@ def _config_of(folder, direction):
         raise InputError(f"{folder}: a {config['direction']} model, {direction} was asked for")
     return config
 
+# %% ../nbs/05_transfer.ipynb #821c191f
 def load_model(
     folder, # a folder that `save_model` wrote
     direction:str|None=None, # 'fwd' or 'bwd': what you expect
@@ -740,6 +782,7 @@ def load_model(
     check_vocab(len(vocab), len(weights['0.encoder.weight']), str(folder))
     return weights, config, vocab
 
+# %% ../nbs/05_transfer.ipynb #ee8e9128
 def load_lm(
     folder, # a folder that `save_model` wrote, with kind 'lm'
     direction:str|None=None, # 'fwd' or 'bwd': what you expect
@@ -755,6 +798,7 @@ def models_folder() -> Path: # ulmfit_nb/models
     "Where the models that come with the package are."
     return Path(str(importlib.resources.files('ulmfit_nb')))/'models'
 
+# %% ../nbs/05_transfer.ipynb #031ece1e
 def pretrained(
     name:str='wiki-en-small', # name of a model that ships
     direction:str='fwd', # 'fwd' reads left to right, 'bwd' right to left
