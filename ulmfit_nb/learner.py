@@ -141,9 +141,11 @@ class Recorder:
 
     def write(self,
         path, # a JSON-lines file, replaced as a whole
+        every:int=1, # keep every so many step records; epoch records are all kept
     ):
         "Save the records, one JSON object a line."
-        _atomic(path, lambda f: f.write(''.join(json.dumps(r) + '\n' for r in self.records).encode()))
+        kept = [r for i, r in enumerate(self.records) if i % every == 0 or r['kind'] == 'epoch']
+        _atomic(path, lambda f: f.write(''.join(json.dumps(r) + '\n' for r in kept).encode()))
 
 # %% ../nbs/05a_learner.ipynb #c23
 @patch
@@ -492,6 +494,7 @@ def pretrain(
     sampled:int=2048, # words in the sampled softmax; 0: exact
     clip:float=0.25, # largest gradient norm
     compact:bool=True, # store int8 rows
+    init=None, # folder of a language model with this vocabulary to go on from; None: random weights
     licence:str='', # of the text, for the model card
     seed:int=42, # of weights and masks
     progress:bool=True, # show bars
@@ -505,24 +508,33 @@ def pretrain(
     md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
     torch.manual_seed(seed)
     model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
+    if init: model = _continued(init, direction, corpus, model)
     learn = LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed,
                                  reg_fn=seq2seq_reg if drop_mult else None, opt_fn=partial(ADAM, betas=(0.9, 0.99)))
     learn.fit(lr, epochs, schedule=partial(transfer.stlr_factor, cut_frac=.05), cycle_len=1, minutes=minutes, checkpoint=run/'pretrain.ckpt',
               val_steps=1000, progress=progress)
-    return _finish(out, learn, corpus, direction, kind='pretrained', licence=licence, compact=compact,
-                   recipe=dict(epochs=epochs, minutes=minutes, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed))
+    return _finish(out, learn, corpus, direction, licence=licence, compact=compact,
+                   recipe=dict(epochs=epochs, minutes=minutes, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, init=init and str(init)))
 
 # %% ../nbs/05a_learner.ipynb #c82
-def _finish(out, learn, corpus, direction, recipe, compact=False, licence='', **more):
+def _continued(init, direction, corpus, model):
+    "`model` filled with the weights of a folder that has the same vocabulary and shape."
+    weights, config, vocab = transfer.load_model(init, direction)
+    if vocab.hash != corpus.vocab.hash: raise InputError(f'{init}: its vocabulary is not that of {corpus.folder}; prepare the corpus with vocab={init}/vocab.json')
+    return transfer.load_weights(model, weights)
+
+# %% ../nbs/05a_learner.ipynb #c83
+def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
     "Evaluate, save the model folder and return it."
     m = evaluate_lm(learn.model, learn.data.val_dl.nums)
     seen = sum(1 for r in learn.sched.records if r['kind'] == 'step')
     config = dict(kind='lm', direction=direction, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
-                  rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat(), **{k: v for k, v in more.items() if k != 'kind'})
-    learn.sched.write(Path(f'{out}.run')/'log.jsonl')
-    return transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=_corpus_tokenizer(corpus))
+                  rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat())
+    folder = transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=_corpus_tokenizer(corpus))
+    learn.sched.write(folder/'log.jsonl', every=10)
+    return folder
 
-# %% ../nbs/05a_learner.ipynb #c84
+# %% ../nbs/05a_learner.ipynb #c85
 def finetune_lm(
     lm, # folder of a language model, or the name of one that ships
     corpus, # folder made by `prepare` with the model's tokenizer, or a `Corpus`
@@ -558,7 +570,7 @@ def finetune_lm(
                    recipe=dict(lm=str(lm), head_epochs=head_epochs, epochs=epochs, minutes=minutes, lr=lr, factor=factor, bs=bs, bptt=bptt,
                                drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed))
 
-# %% ../nbs/05a_learner.ipynb #c85
+# %% ../nbs/05a_learner.ipynb #c86
 def _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed):
     "A learner on `corpus` whose model starts from `lm`, mapped to the corpus' vocabulary."
     folder = Path(lm) if Path(lm).is_dir() else transfer.pretrained(str(lm), direction)
