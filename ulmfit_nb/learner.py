@@ -222,10 +222,15 @@ def step(self:Learner,
     return loss.item(), norm.item()
 
 # %% ../nbs/05a_learner.ipynb #c33
+def _name_of(f):
+    "A schedule's name, the same in every process; with its settings if it is a `partial`."
+    if isinstance(f, partial): return f"{_name_of(f.func)}({', '.join(map(str, f.args))}{', '.join(f'{k}={v}' for k, v in f.keywords.items())})"
+    return getattr(f, '__name__', type(f).__name__)
+
 def _schedule(use_clr, cycle_len, schedule):
     "The function (t, T) → multiplier that the arguments of `fit` ask for, and its name."
     if use_clr: return transfer.use_clr_factor(*use_clr), f'use_clr{tuple(use_clr)}'
-    if schedule: return schedule, getattr(schedule, '__name__', str(schedule))
+    if schedule: return schedule, _name_of(schedule)
     return (transfer.cosine_factor, 'cosine') if cycle_len else (transfer.constant, 'constant')
 
 def _plan(learn, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes):
@@ -248,7 +253,7 @@ def _factor(f, spans, t, share):
     a, b = next(s for s in spans if t < s[1])
     return f(t - a, b - a)
 
-# %% ../nbs/05a_learner.ipynb #c36
+# %% ../nbs/05a_learner.ipynb #c38
 def _hidden(model): return getattr(model[0], 'hidden', None)
 
 def _state(learn, opt, about, pos):
@@ -268,7 +273,7 @@ def _restore(learn, opt, about, st, path):
     learn.epoch, learn.sched.records = st['epoch'], st['records']
     return dict(st['pos'])
 
-# %% ../nbs/05a_learner.ipynb #c38
+# %% ../nbs/05a_learner.ipynb #c40
 @contextmanager
 def _stop_politely():
     "Yields a dict whose 'stop' becomes true on the first SIGINT or SIGTERM; the second takes effect as usual."
@@ -282,7 +287,7 @@ def _stop_politely():
     finally:
         for sig, h in old.items(): signal.signal(sig, h)
 
-# %% ../nbs/05a_learner.ipynb #c40
+# %% ../nbs/05a_learner.ipynb #c42
 @patch
 def fit(self:Learner,
     lrs, # peak learning rate: one, or one for each layer group
@@ -308,7 +313,7 @@ def fit(self:Learner,
         with _stop_politely() as asked: run.go(asked)
     return [r for r in self.sched.records[pos['at']:] if r['kind'] == 'epoch']
 
-# %% ../nbs/05a_learner.ipynb #c41
+# %% ../nbs/05a_learner.ipynb #c43
 class _Run:
     "One call of `fit`: where it is and how it goes on."
     def __init__(self, learn, opt, f, lrs, counts, spans, about, pos, path, save_secs, minutes, val_steps, progress):
@@ -336,7 +341,7 @@ class _Run:
         self.learn.sched.records.append({**row, 'secs': round(self.pos['secs'], 1)})
         if self.progress: tqdm.write('  '.join(f'{k} {v:.4f}' if isinstance(v, float) else f'{k} {v}' for k, v in row.items() if k != 'kind'))
 
-# %% ../nbs/05a_learner.ipynb #c42
+# %% ../nbs/05a_learner.ipynb #c44
 @patch
 def go(self:_Run, asked):
     "Step, epoch by epoch, until the run is over or somebody asks it to stop."
@@ -365,7 +370,7 @@ def go(self:_Run, asked):
         if self.path: self.clock(); self.save()
     bar.close(); pos['done'] = True; self.save()
 
-# %% ../nbs/05a_learner.ipynb #c63
+# %% ../nbs/05a_learner.ipynb #c65
 @patch
 def lr_find(self:Learner,
     start_lr:float=1e-5, # first rate of the last group
@@ -391,7 +396,7 @@ def lr_find(self:Learner,
     fall = np.gradient(self.sched.finder.smoothed, np.log(self.sched.finder.lr)) if len(seen) > 2 else [0]
     return float(self.sched.finder.lr[int(np.argmin(fall))])
 
-# %% ../nbs/05a_learner.ipynb #c64
+# %% ../nbs/05a_learner.ipynb #c66
 @patch
 def plot(self:Recorder,
     ax=None, # where to draw
@@ -402,7 +407,7 @@ def plot(self:Recorder,
     ax.plot(self.finder.lr, self.finder.smoothed); ax.set(xscale='log', xlabel='learning rate of the last group', ylabel='loss (nats)')
     return ax
 
-# %% ../nbs/05a_learner.ipynb #c69
+# %% ../nbs/05a_learner.ipynb #c71
 def _distinct(module):
     "A state dict in which a shared tensor stands once."
     seen, out = set(), {}
@@ -421,7 +426,7 @@ def _load_into(module, path):
         if have[k].shape != new[k].shape: raise InputError(f"{path}: '{k}' is {tuple(new[k].shape)} there, {tuple(have[k].shape)} in this model")
     module.load_state_dict(new, strict=False)
 
-# %% ../nbs/05a_learner.ipynb #c70
+# %% ../nbs/05a_learner.ipynb #c72
 @patch
 def save(self:Learner, name:str): # name of the file under `path/models`
     "Save the whole model."
@@ -442,20 +447,20 @@ def load_encoder(self:Learner, name:str): # name given to `save_encoder`
     "Load a backbone saved by `save_encoder`, from a language model into a classifier for instance."
     _load_into(self.model[0], self._file(name))
 
-# %% ../nbs/05a_learner.ipynb #c71
+# %% ../nbs/05a_learner.ipynb #c73
 from safetensors.torch import save as _to_bytes
 
-# %% ../nbs/05a_learner.ipynb #c72
+# %% ../nbs/05a_learner.ipynb #c74
 def _bytes(module): return _to_bytes(_distinct(module))
 
 @patch
 def _file(self:Learner, name): return self.data.path/'models'/f'{name}.safetensors'
 
-# %% ../nbs/05a_learner.ipynb #c78
+# %% ../nbs/05a_learner.ipynb #c80
 SIZES = {'tiny': (64, 128, 2), 'small': (200, 400, 2), 'base': (400, 1150, 3)} # emb_sz, n_hid, n_layers
 DROPS = dict(dropouti=0.25, dropout=0.1, wdrop=0.2, dropoute=0.02, dropouth=0.15) # the lesson's ratios, 1:20:35
 
-# %% ../nbs/05a_learner.ipynb #c79
+# %% ../nbs/05a_learner.ipynb #c81
 def scaled_drops(
     mult:float, # multiplier of all five, the lesson's 0.7
 ) -> dict: # the five dropouts by name
@@ -463,7 +468,7 @@ def scaled_drops(
     if not 0 <= mult < 1 / max(DROPS.values()): raise InputError(f'drop_mult is {mult}: between 0 and {1 / max(DROPS.values()):.1f}')
     return {k: v * mult for k, v in DROPS.items()}
 
-# %% ../nbs/05a_learner.ipynb #c80
+# %% ../nbs/05a_learner.ipynb #c82
 def _corpus_tokenizer(corpus):
     from ulmfit_nb.tokenize import tokenizer_from_config
     return tokenizer_from_config(corpus.meta['tokenizer'], corpus.folder)
@@ -478,7 +483,7 @@ def _streams(corpus, valid, seed=42):
     cut = int(corpus.offsets[len(corpus) - max(1, len(corpus) // 50)])
     return corpus.stream()[:cut], corpus.stream()[cut:]
 
-# %% ../nbs/05a_learner.ipynb #c81
+# %% ../nbs/05a_learner.ipynb #c83
 def pretrain(
     corpus, # folder made by `prepare`, or a `Corpus`
     out, # model folder to write; its run's files go to `out` + '.run'
@@ -516,14 +521,14 @@ def pretrain(
     return _finish(out, learn, corpus, direction, licence=licence, compact=compact,
                    recipe=dict(epochs=epochs, minutes=minutes, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, init=init and str(init)))
 
-# %% ../nbs/05a_learner.ipynb #c82
+# %% ../nbs/05a_learner.ipynb #c84
 def _continued(init, direction, corpus, model):
     "`model` filled with the weights of a folder that has the same vocabulary and shape."
     weights, config, vocab = transfer.load_model(init, direction)
     if vocab.hash != corpus.vocab.hash: raise InputError(f'{init}: its vocabulary is not that of {corpus.folder}; prepare the corpus with vocab={init}/vocab.json')
     return transfer.load_weights(model, weights)
 
-# %% ../nbs/05a_learner.ipynb #c83
+# %% ../nbs/05a_learner.ipynb #c85
 def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
     "Evaluate, save the model folder and return it."
     m = evaluate_lm(learn.model, learn.data.val_dl.nums)
@@ -534,7 +539,7 @@ def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
     learn.sched.write(folder/'log.jsonl', every=10)
     return folder
 
-# %% ../nbs/05a_learner.ipynb #c85
+# %% ../nbs/05a_learner.ipynb #c87
 def finetune_lm(
     lm, # folder of a language model, or the name of one that ships
     corpus, # folder made by `prepare` with the model's tokenizer, or a `Corpus`
@@ -570,7 +575,7 @@ def finetune_lm(
                    recipe=dict(lm=str(lm), head_epochs=head_epochs, epochs=epochs, minutes=minutes, lr=lr, factor=factor, bs=bs, bptt=bptt,
                                drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed))
 
-# %% ../nbs/05a_learner.ipynb #c86
+# %% ../nbs/05a_learner.ipynb #c88
 def _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed):
     "A learner on `corpus` whose model starts from `lm`, mapped to the corpus' vocabulary."
     folder = Path(lm) if Path(lm).is_dir() else transfer.pretrained(str(lm), direction)
