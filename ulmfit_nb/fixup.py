@@ -104,6 +104,7 @@ def open_text(
 # %% ../nbs/00_fixup.ipynb #703efbbe
 def _fields(doc): return doc if isinstance(doc, (tuple, list)) else (doc,)
 
+# %% ../nbs/00_fixup.ipynb #d8c7bc31
 def write_standard(
     folder, # where to write; made when missing
     texts, # documents: str, or tuple of str for several text columns
@@ -202,6 +203,7 @@ def _label_array(labels):
     a = np.array(labels, dtype=np.int64)
     return a[:, 0] if a.shape[1] == 1 else a
 
+# %% ../nbs/00_fixup.ipynb #2bc1b719
 def read_standard(
     path, # .csv, .csv.xz or .csv.gz in the standard format
     n_lbls:int=1, # label columns before the text columns
@@ -253,13 +255,14 @@ _entity = re.compile(r'&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);
 _break_tag = re.compile(r'</?(?:br|p|div|hr|li|ul|ol|tr|table|blockquote|h[1-6])(?:\s[^<>]*)?/?>', re.I)
 _style_tag = re.compile(r'</?(?:i|b|em|strong|u|s|small|big|sub|sup|span|font)(?:\s[^<>]*)?/?>', re.I)
 _written_newline = re.compile(r'(?:\\n){2,}|\\n(?![a-z\\])')
-_written_quote = re.compile(r'\\+"')
+_written_quote = re.compile(r'(?<!\\)\\+"')
+_amps = re.compile(r'&(?:amp;)+')
 _joint = re.compile(r' @([-.,])@ ')
 
 def _char(m): return html.unescape(m[0]) if m[0][1] == '#' or m[0][1:] in html5 else m[0]
 
 def _fix_once(x):
-    if '&' in x: x = _entity.sub(_char, x)
+    if '&' in x: x = _entity.sub(_char, _amps.sub('&', x))
     if '<' in x: x = _style_tag.sub('', _break_tag.sub('\n', x)).replace('<unk>', 'u_n')
     if '\\' in x: x = _written_quote.sub('"', _written_newline.sub('\n', x))
     x = '\n'.join(filter(None, (' '.join(line.split()) for line in x.splitlines())))

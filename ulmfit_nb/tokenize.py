@@ -52,6 +52,7 @@ def _split_rules(rules):
 
 def _rules_name(rules): return RULES_VERSION if rules == RULES else ' '.join(r.__name__ for r in rules)
 
+# %% ../nbs/01_tokenize.ipynb #721cc879
 class PieceTokenizer:
     "What words and subwords share; a subclass says in `_cut_pieces` how marked pieces are cut"
     def _setup(self, rules, renew=None):
@@ -103,22 +104,32 @@ def _groups(tok, lines):
         else: groups[-1].append(t.text)
     return groups if lines else []
 
+def _light(t, rules):
+    return spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), rules, t.prefix_search, t.suffix_search, t.infix_finditer, t.token_match, t.url_match)
+
+def _search(words, before=''): return re.compile(before + '(?:' + '|'.join(map(re.escape, words)) + ')').search if words else lambda x: None
+
+# %% ../nbs/01_tokenize.ipynb #6f7a1abf
+def _any_of(words): # a test: does one of the words stand in x? letters are never cut from letters, so none that begins with one follows one
+    some = _search(sorted({c for w in words for c in w if not c.isalnum()}))
+    letters, signs = _search([w for w in words if w[0].isalpha()], r'(?<![^\W\d_])'), _search([w for w in words if not w[0].isalpha()])
+    return lambda x: some(x) and (letters(x) or signs(x))
+
 def _spacy_blank(lang):
     if lang in ('ja', 'zh', 'th'): raise InputError(f"lang={lang!r}: written without spaces; use tokenizer='subword'")
     try: return spacy.blank(lang, config={'nlp': {'tokenizer': {'@tokenizers': 'spacy.Tokenizer.v1'}}}).tokenizer
     except (ImportError, ValueError): raise InputError(f'lang={lang!r}: spaCy has no such language; give its two-letter code, or xx for any') from None
 
-# %% ../nbs/01_tokenize.ipynb #6f7a1abf
+# %% ../nbs/01_tokenize.ipynb #0a031cce
 class _Words:
     "spaCy's tokenizer for one language, and the same without the exceptions that are made of signs"
     def __init__(self, lang, special=()):
-        self.tok = t = _spacy_blank(lang)
-        for w in special: t.add_special_case(w, [{ORTH: w}])
+        full = _spacy_blank(lang)
+        for w in special: full.add_special_case(w, [{ORTH: w}])
+        self.tok = t = _light(full, full.rules)
         signs = {w for w in t.rules if t.find_prefix(w) or t.find_suffix(w) or t.find_infix(w)}
-        rules = {w: o for w, o in t.rules.items() if w not in signs}
-        self.raw = spacy.tokenizer.Tokenizer(t.vocab, rules, t.prefix_search, t.suffix_search, t.infix_finditer, t.token_match, t.url_match)
-        odd = sorted(w for w in signs if [o.text for o in self.raw(w)] != self(w))
-        self.odd = re.compile('|'.join(map(re.escape, odd)) or '(?!)')
+        self.raw = _light(full, {w: o for w, o in t.rules.items() if w not in signs})
+        self.odd = _any_of([w for w in signs if [o.text for o in self.raw(w)] != self(w)])
 
     def __call__(self, x): return [t.text for t in self.tok(x)]
 
@@ -130,9 +141,10 @@ class _Words:
         return [next(groups) if 0 < len(l) <= _LONGEST else [t for i in range(0, len(l), _LONGEST) for t in self(l[i:i + _LONGEST])] for l in lines]
 
     def touchy(self, lines, tokens): # places of the lines whose cut an exception of signs has changed
-        may = [i for i, l in enumerate(lines) if len(l) <= _LONGEST and self.odd.search(l) and l not in self.tok.rules]
+        may = [i for i, l in enumerate(lines) if len(l) <= _LONGEST and self.odd(l) and l not in self.tok.rules]
         return [i for i, raw in zip(may, _groups(self.raw, [lines[i] for i in may])) if raw != tokens[i]]
 
+# %% ../nbs/01_tokenize.ipynb #4deeb416
 @lru_cache(8)
 def _words(lang, special=()): return _Words(lang, special)
 
@@ -189,6 +201,7 @@ def proc_text(self:Tokenizer,
     "Rules and cuts for one text, without field markers"
     return _strict_text(self, s) if self.strict else PieceTokenizer.proc_text(self, s)
 
+# %% ../nbs/01_tokenize.ipynb #913915f7
 @patch
 def proc_doc(self:Tokenizer,
     doc, # str, or tuple of str for several fields
@@ -222,6 +235,7 @@ def _state(tok):
     except (pickle.PicklingError, AttributeError, TypeError) as e:
         raise InputError(f'the tokenizer cannot travel to other processes ({e}); define its rules in a module, or use n_workers=0') from None
 
+# %% ../nbs/01_tokenize.ipynb #b291eb40
 def map_chunks(
     work, # module-level function of (tokenizer, chunk)
     tok, # tokenizer; sent as bytes, woken once in each worker
@@ -246,6 +260,7 @@ def _checked(docs):
         for x in _fields(doc): _check_text(x, f'document {i}')
         yield doc
 
+# %% ../nbs/01_tokenize.ipynb #65b29d6b
 @patch
 def iter_mp(self:PieceTokenizer,
     docs, # iterable of documents; may be longer than memory
@@ -257,6 +272,7 @@ def iter_mp(self:PieceTokenizer,
     it = _checked(docs)
     return chain.from_iterable(map_chunks(_proc_all, self, iter(lambda: list(islice(it, chunk)), []), n_workers, executor))
 
+# %% ../nbs/01_tokenize.ipynb #ee490b74
 @patch
 def proc_all_mp(self:PieceTokenizer,
     docs:list, # documents, or the list of lists of them that `partition_by_cores` makes
@@ -297,6 +313,7 @@ def _frame(df, n_lbls):
     texts = df.iloc[:, n_lbls:].itertuples(index=False, name=None)
     return [o if len(o) > 1 else o[0] for o in texts], df.iloc[:, :n_lbls].to_numpy().squeeze(1 if n_lbls == 1 else ())
 
+# %% ../nbs/01_tokenize.ipynb #f64cd332
 def get_all(
     chunks, # iterable of (docs, labels), or of data frames: labels first, then text
     n_lbls:int=1, # label columns of a data frame
@@ -332,12 +349,13 @@ class SubwordTokenizer(PieceTokenizer):
 
     def __reduce__(self): return SubwordTokenizer, (self.model, self.rules)
 
+# %% ../nbs/01_tokenize.ipynb #ec0e3b77
 def _model_bytes(path):
     path = path/'spm.model' if path.is_dir() else path
     if not path.is_file(): raise InputError(f'{path}: no such subword model; train one with SubwordTokenizer.train')
     return path.read_bytes()
 
-# %% ../nbs/01_tokenize.ipynb #ec0e3b77
+# %% ../nbs/01_tokenize.ipynb #98a2d967
 _SPM = dict(model_type='unigram', normalization_rule_name='identity', hard_vocab_limit=False, unk_id=0, pad_id=1, bos_id=-1, eos_id=-1,
             unk_piece=UNK, pad_piece=PAD, user_defined_symbols=[*SPECIALS[2:], '\n'], max_sentence_length=100_000, num_threads=4, minloglevel=2)
 
@@ -348,6 +366,7 @@ def _marked_lines(texts, rules, max_chars):
             max_chars -= len(field)
         if max_chars <= 0: return
 
+# %% ../nbs/01_tokenize.ipynb #03e3b581
 @patch(cls_method=True)
 def train(cls:SubwordTokenizer,
     texts, # iterable of documents
@@ -397,6 +416,7 @@ def tokenizer_from_config(
     if now.split('.')[:2] != config['version'].split('.')[:2]: warnings.warn(f'text was cut by {kind} {config["version"]}, now {now}: tokens may differ')
     return tok
 
+# %% ../nbs/01_tokenize.ipynb #5298605a
 @patch(cls_method=True)
 def from_config(cls:PieceTokenizer,
     config:dict, # from a tokenizer's `config`

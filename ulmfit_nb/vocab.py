@@ -10,6 +10,7 @@ import hashlib, io, json, lzma, os, pickle, re, shutil, tempfile
 from collections import Counter
 from itertools import chain, islice
 from pathlib import Path
+from types import MappingProxyType
 
 # %% ../nbs/02_vocab.ipynb #637e8c93
 import numpy as np
@@ -31,29 +32,31 @@ def count_tokens(
     return freq
 
 # %% ../nbs/02_vocab.ipynb #5fd60fea
+class _Fixed(list):
+    "A list that says no to every change"
+    def _no(self, *args, **kw): raise TypeError('a vocabulary cannot be changed; make a new Vocab')
+    append = extend = insert = remove = pop = clear = sort = reverse = __setitem__ = __delitem__ = __iadd__ = __imul__ = _no
+    def __reduce_ex__(self, protocol): return list, (list(self),)
+
+# %% ../nbs/02_vocab.ipynb #625578cc
 class Vocab:
     "Tokens in the order of their ids; id 0 stands for every token that is not among them"
     def __init__(self,
         itos:list, # tokens; the first two stand for unknown and padding
     ):
-        self._itos = tuple(itos)
-        self._stoi = {t: i for i, t in enumerate(self._itos)}
-        bad = [t for t in self._itos if not isinstance(t, str) or not t]
+        self.itos = _Fixed(itos)
+        self.stoi = MappingProxyType({t: i for i, t in enumerate(self.itos)})
+        bad = [t for t in self.itos if not isinstance(t, str) or not t]
         if bad: raise InputError(f'vocabulary: {bad[0]!r} is not a token; give non-empty strings')
-        if len(self._stoi) < len(self._itos):
-            raise InputError(f'vocabulary: {Counter(self._itos).most_common(1)[0][0]!r} stands in it twice; give each token once')
+        if len(self.stoi) < len(self.itos):
+            raise InputError(f'vocabulary: {Counter(self.itos).most_common(1)[0][0]!r} stands in it twice; give each token once')
 
-    @property
-    def itos(self) -> list: return list(self._itos)
-
-    @property
-    def stoi(self) -> dict: return dict(self._stoi)
-
-    def __len__(self): return len(self._itos)
-    def __eq__(self, other): return isinstance(other, Vocab) and self._itos == other._itos
-    def __hash__(self): return hash(self._itos)
-    def __contains__(self, token): return token in self._stoi
-    def __repr__(self): return f'Vocab({len(self):,} tokens: {" ".join(map(repr, self._itos[7:12]))} …)'
+    def __len__(self): return len(self.itos)
+    def __eq__(self, other): return isinstance(other, Vocab) and self.itos == other.itos
+    def __hash__(self): return hash(tuple(self.itos))
+    def __reduce__(self): return Vocab, (list(self.itos),)
+    def __contains__(self, token): return token in self.stoi
+    def __repr__(self): return f'Vocab({len(self):,} tokens: {" ".join(map(repr, self.itos[7:12]))} …)'
 
 # %% ../nbs/02_vocab.ipynb #ec56e9d5
 def make_vocab(
@@ -86,7 +89,7 @@ def numericalize(self:Vocab,
     tokens:list, # tokens
 ) -> np.ndarray: # int64 ids, 0 where unknown
     "Ids of tokens"
-    get = self._stoi.get
+    get = self.stoi.get
     return np.fromiter((get(t, 0) for t in tokens), dtype=np.int64, count=len(tokens))
 
 @patch
@@ -94,7 +97,7 @@ def textify(self:Vocab,
     ids, # ids, each from 0 to len - 1
 ) -> str: # tokens joined by spaces
     "Tokens of ids"
-    return ' '.join(self._itos[i] for i in ids)
+    return ' '.join(self.itos[i] for i in ids)
 
 # %% ../nbs/02_vocab.ipynb #9a036e20
 def _write_atomic(path, content):
@@ -107,11 +110,13 @@ def _write_atomic(path, content):
 
 def _json_bytes(o): return json.dumps(o, ensure_ascii=False, indent=0).encode()
 
+# %% ../nbs/02_vocab.ipynb #87f1ebd2
 @patch(as_prop=True)
 def hash(self:Vocab) -> str: # 16 hexadecimal digits
     "Fingerprint: equal when the tokens and their order are"
-    return hashlib.sha256(json.dumps(self._itos).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(self.itos).encode()).hexdigest()[:16]
 
+# %% ../nbs/02_vocab.ipynb #76067307
 @patch
 def save(self:Vocab,
     path, # file to write, such as vocab.json
@@ -119,17 +124,20 @@ def save(self:Vocab,
     "Write the tokens as a JSON list"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomic(path, _json_bytes(self._itos))
+    _write_atomic(path, _json_bytes(self.itos))
     return path
 
 # %% ../nbs/02_vocab.ipynb #160a8b94
 class _ListOnly(pickle.Unpickler):
-    def find_class(self, module, name): raise InputError(f'it asks for {module}.{name}, and a vocabulary is a plain list of strings')
+    def find_class(self, module, name):
+        if (module, name) == ('builtins', 'list'): return list
+        raise InputError(f'it asks for {module}.{name}, and a vocabulary is a plain list of strings')
 
 def _read_list(path):
     if path.suffix == '.pkl': return _ListOnly(io.BytesIO(path.read_bytes())).load()
     with open_text(path) as f: return json.load(f)
 
+# %% ../nbs/02_vocab.ipynb #67249e03
 def read_itos(
     path, # itos*.pkl, .json or .json.xz
 ) -> list: # tokens in the order of their ids
@@ -141,6 +149,7 @@ def read_itos(
     if not isinstance(itos, list) or not all(isinstance(t, str) for t in itos): raise InputError(f'{path}: not a vocabulary: give a list of strings')
     return itos
 
+# %% ../nbs/02_vocab.ipynb #b04ff5d2
 @patch(cls_method=True)
 def load(cls:Vocab,
     path, # file with a list of tokens, or a folder that holds vocab.json
@@ -193,6 +202,7 @@ def stream(self:Corpus,
         docs = range(first, end, step)
     return np.concatenate([self[i] for i in docs]) if len(docs) else self.ids[:0]
 
+# %% ../nbs/02_vocab.ipynb #86783cb5
 @patch
 def split(self:Corpus,
     valid:float=0.1, # part held out, between 0 and 1
@@ -241,6 +251,7 @@ _PART = 2_000_000 # characters, about
 
 def _size(doc): return len(doc) if isinstance(doc, str) else sum(map(len, doc))
 
+# %% ../nbs/02_vocab.ipynb #6c56bee4
 def _parts(pairs, done):
     docs, labels, size, k = [], [], 0, 0
     for x, y in pairs:
@@ -252,6 +263,7 @@ def _parts(pairs, done):
             docs, labels, size, k = [], [], 0, k + 1
     if docs and k >= done: yield k, docs, labels
 
+# %% ../nbs/02_vocab.ipynb #5c392c05
 def _write_part(tok, job):
     path, docs, labels = job
     lists = tok.proc_all(docs)
@@ -265,7 +277,7 @@ def _write_part(tok, job):
     _write_atomic(Path(path), content.getbuffer())
     return len(ids)
 
-# %% ../nbs/02_vocab.ipynb #6c56bee4
+# %% ../nbs/02_vocab.ipynb #c16d0fb9
 def _tokenise(pairs, work, tok, n_workers, executor, progress):
     work.mkdir(parents=True, exist_ok=True)
     done = next(k for k in range(10**9) if not (work/f'{k:06}.npz').exists())
@@ -276,12 +288,14 @@ def _tokenise(pairs, work, tok, n_workers, executor, progress):
 
 def _types(part): return json.loads(part['types'].tobytes())
 
+# %% ../nbs/02_vocab.ipynb #cd9c2667
 def _count_parts(files):
     freq = Counter()
     for f in files:
         with np.load(f) as part: freq.update(dict(zip(_types(part), part['counts'].tolist())))
     return freq
 
+# %% ../nbs/02_vocab.ipynb #0d41d347
 def _number_parts(files, vocab, path, dtype):
     lengths, labels = [np.zeros(1, dtype=np.int64)], []
     with open(path, 'wb') as out:
@@ -309,6 +323,7 @@ def _fingerprint(paths, settings):
                 while block := content.read(1 << 20): h.update(block)
     return h.hexdigest()
 
+# %% ../nbs/02_vocab.ipynb #6dcfe8d4
 def _publish(out, vocab, meta, offsets, labels):
     (out/'meta.json').unlink(missing_ok=True)
     os.replace(out/'.part.ids.bin', out/'ids.bin')
@@ -383,6 +398,7 @@ def prepare(
     _finish(out, files, vocab or (Vocab(tok.itos) if hasattr(tok, 'itos') else make_vocab(freq, max_vocab, min_freq)), freq, tok, key, classes)
     return Corpus(out)
 
+# %% ../nbs/02_vocab.ipynb #78355a45
 @patch(as_prop=True)
 def tokenizer(self:Corpus): # Tokenizer or SubwordTokenizer
     "The tokenizer that made the corpus"
