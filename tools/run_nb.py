@@ -46,7 +46,7 @@ def split_title(nb):
     """Leave only title and description in the first cell: nbdev's site drops what else stands in it."""
     first = nb.cells[0] if nb.cells else None
     if first is None or first.cell_type != 'markdown' or not first.source.startswith('# '): return
-    found = re.match(r'(# .+(?:\n+>.*)?)\n+(?=\S)([\s\S]+)', first.source)
+    found = re.match(r'(# .+(?:\n+>.*)?)\n+(?=[^\s>])([\s\S]+)', first.source)
     if found:
         first.source = found[1].rstrip()
         nb.cells.insert(1, nbformat.v4.new_markdown_cell(found[2]))
