@@ -536,6 +536,7 @@ def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
     config = dict(kind='lm', direction=direction, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
                   rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat())
     folder = transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=_corpus_tokenizer(corpus))
+    learn.sched.write(Path(f'{out}.run')/'log.jsonl')
     learn.sched.write(folder/'log.jsonl', every=10)
     return folder
 
