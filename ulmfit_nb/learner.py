@@ -577,12 +577,16 @@ def finetune_lm(
                                drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed))
 
 # %% ../nbs/05a_learner.ipynb #c88
+def _rules(config):
+    "A tokenizer's config without the version of the library behind it."
+    return {k: v for k, v in config.items() if k != 'version'}
+
 def _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed):
     "A learner on `corpus` whose model starts from `lm`, mapped to the corpus' vocabulary."
     folder = Path(lm) if Path(lm).is_dir() else transfer.pretrained(str(lm), direction)
     weights, config, vocab = transfer.load_model(folder, direction)
     if config['kind'] != 'lm': raise InputError(f"{folder}: holds a {config['kind']}, not a language model")
-    if config['tokenizer'] != corpus.meta['tokenizer']:
+    if _rules(config['tokenizer']) != _rules(corpus.meta['tokenizer']):
         raise InputError(f"{corpus.folder}: tokenised by {corpus.meta['tokenizer']}, but {folder} reads {config['tokenizer']}; prepare it with the model's tokenizer")
     weights, _ = transfer.map_vocab(weights, vocab, corpus.vocab)
     trn, val = _streams(corpus, valid)
