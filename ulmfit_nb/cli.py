@@ -141,7 +141,7 @@ EXAMPLES = {
     'prepare': 'ulmfit prepare reviews.csv corpus --max-vocab 30000',
     'pretrain': 'ulmfit pretrain corpus my-lm --size small --minutes 60',
     'finetune-lm': 'ulmfit finetune-lm wiki-en-small corpus reviews-lm --epochs 3',
-    'train': 'ulmfit train reviews-lm train.csv sentiment',
+    'train': 'ulmfit train train.csv sentiment --lm reviews-lm',
     'evaluate': 'ulmfit evaluate sentiment test.csv',
     'predict': 'ulmfit predict sentiment "A film that stays with you."',
     'ablate': 'ulmfit ablate table7 --data trec6 --seeds 3 --out table7.jsonl',
@@ -307,12 +307,12 @@ def tfidf_baseline(
 QUICKSTART = dict(
     lm='wiki-en-small', # the language model that ships
     labels=200, # labelled documents
-    docs=3000, # documents that the language model reads, the labelled ones included
-    lm_epochs=None, # passes over them; None: by their length
+    docs=5000, # documents that the language model reads, the labelled ones included
+    lm_epochs=1, # passes over them; None: by their length
     epochs=None, # passes over the labels; None: by their number
     directions='fwd', # 'fwd', 'bwd' or 'both'
     held_out=2000, # documents to be scored on
-    lm_options=dict(sampled=2048), # more for `finetune_lm`: a sampled softmax, since two slow cores would spend most of the time on the exact one
+    lm_options=dict(sampled=2048, head_epochs=0), # more for `finetune_lm`, so that two slow cores finish in time: a sampled softmax, and no pass for the last group alone
     options={}, # more for `train_classifier`
     seed=42,
 )
@@ -425,10 +425,10 @@ def _curves(runs, path):
     axs = fig.subplots(len(runs), 2, squeeze=False)
     for row, (d, run) in zip(axs, runs.items()):
         for ax, (kind, folder) in zip(row, run.items()):
-            rec, log = Recorder(), sorted(Path(f"{str(folder).removesuffix('-wide')}.run").rglob('log.jsonl'))
+            rec, log = Recorder(), sorted(Path(f'{folder}.run').rglob('log.jsonl'))
             if not log: ax.set_axis_off(); continue
             rec.records = [json.loads(line) for line in log[-1].read_text().splitlines()]
-            rec.plot_loss(ax=ax).set_title({'lm': 'language model', 'classifier': 'classifier'}[kind] + (', backward' if d == 'bwd' else ''))
+            rec.plot_loss(.9, ax).set_title({'lm': 'language model', 'classifier': 'classifier'}[kind] + (', backward' if d == 'bwd' else ''))
             at = [r['secs'] for r in rec.records if r['kind'] == 'epoch']
             seconds[f'{kind}-{d}'] = round(sum(a for a, b in zip(at, at[1:] + [0]) if b < a), 1) # the clock starts anew with each fit
     fig.savefig(path, dpi=110)
@@ -499,9 +499,9 @@ def _ending(out, r):
 
 # %% ../nbs/08_cli.ipynb #c58
 def train(
-    lm, # folder of a language model, fine-tuned at best, or the name of one that ships
     data, # CSV in the standard format: label first, text after
     out, # model folder to write; its run's files go to `out` + '.run'
+    lm='wiki-en-small', # folder of a language model, fine-tuned to your text at best, or the name of one that ships
     valid:float|str|None=0.1, # part of each class to hold out, or another CSV, or None
     **options, # of `train_classifier` and `finetune_classifier`
 ) -> Path: # the model folder
