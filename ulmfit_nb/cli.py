@@ -311,6 +311,7 @@ QUICKSTART = dict(
     lm_epochs=1, # passes over them; None: by their length
     epochs=None, # passes over the labels; None: by their number
     directions='fwd', # 'fwd', 'bwd' or 'both'
+    teach=1., # part of the other documents that LSA labels for the network
     held_out=2000, # documents to be scored on
     lm_options=dict(sampled=2048, head_epochs=0), # more for `finetune_lm`, so that two slow cores finish in time: a sampled softmax, and no pass for the last group alone
     options={}, # more for `train_classifier`
@@ -347,6 +348,7 @@ def quickstart(
     out:str='ulmfit-quickstart', # folder to write
     data:str|None=None, # your own CSV: label, then text, no header; None: the film reviews
     directions:str=QUICKSTART['directions'], # 'fwd', 'bwd', or 'both': the average of two models, twice the time
+    teach:float=QUICKSTART['teach'], # part of the unlabelled documents that an LSA classifier labels for the network to learn from; 0: the labels alone
     lm:str=QUICKSTART['lm'], # language model to start from: a name that ships, or a folder
     seed:int=QUICKSTART['seed'], # of the split, the weights and the masks
     fresh:bool=False, # throw away what is in `out` and start over
@@ -355,7 +357,8 @@ def quickstart(
     "From reviews to a classifier that explains itself, beside a bag of words on the same labels; offline; the same command continues."
     t0 = time.monotonic()
     docs_all, y, names = _own_rows(data) if data else _demo_reviews()
-    settings = dict(labels=labels, docs=docs, epochs=epochs, lm_epochs=lm_epochs, data=_fingerprint(data), directions=directions, lm=lm, seed=seed)
+    settings = dict(labels=labels, docs=docs, epochs=epochs, lm_epochs=lm_epochs, data=_fingerprint(data), directions=directions, teach=teach, lm=lm, seed=seed)
+    if not 0 <= teach <= 1: raise InputError(f'--teach is {teach}: it must be between 0 and 1')
     for k in ('labels', 'docs', 'epochs', 'lm_epochs'):
         if settings[k] is not None and settings[k] < 1: raise InputError(f'--{_dashed(k)} is {settings[k]}: it must be at least 1')
     few, more, held, dropped = _split(docs_all, y, labels, docs, QUICKSTART['held_out'], seed)
@@ -381,23 +384,25 @@ def _step(n, words): print(f'\n{n}/4  {words}', flush=True)
 
 def _do(out, settings, counts, labelled, more, held, progress):
     "The four steps; results without what only their caller knows."
-    from ulmfit_nb.predict import ULMFiTClassifier, measure
+    from ulmfit_nb.predict import ULMFiTClassifier, measure, pool, temper
     (x, y), (held_x, held_y) = labelled, held
     _step(1, f'a bag of words learns from {len(x):,} labels')
     t, baseline = time.monotonic(), tfidf_baseline(x, y, held_x, held_y, settings['seed'])
     seconds = dict(baseline=round(time.monotonic() - t, 1))
-    _step(2, f"ULMFiT: the language model reads {len(x) + len(more):,} documents, then the classifier learns from the same {len(x):,} labels")
-    model = ULMFiTClassifier(**{k: settings[k] for k in ('lm', 'directions', 'lm_epochs', 'epochs', 'seed')}, lm_options=QUICKSTART['lm_options'],
+    teach = settings['teach'] if len(more) > 1 else 0.
+    _step(2, f"ULMFiT: the language model reads {len(x) + len(more):,} documents, then the classifier learns from the same {len(x):,} labels" + ', and from what LSA makes of the other documents' * (teach > 0))
+    model = ULMFiTClassifier(**{k: settings[k] for k in ('lm', 'directions', 'lm_epochs', 'epochs', 'seed')}, teach=teach, lm_options=QUICKSTART['lm_options'],
                              options=QUICKSTART['options'], work=out/'work', progress=progress)
     model.fit(x, y, unlabelled=more or None).save(out/'model')
     seconds |= _curves(model.runs_, out/'curves.png')
     _step(3, f'scoring {len(held_x):,} documents that neither has seen')
-    t, log_p = time.monotonic(), model.log_proba(held_x)
-    truth = np.searchsorted(model.classes_, held_y)
+    t, said = time.monotonic(), model.by_member(held_x)
+    log_p, truth = temper(pool(list(said.values())), model.temperature_), np.searchsorted(model.classes_, held_y)
     scores = measure(log_p, truth, model.classes_)
     _step(4, 'why? three answers, and the words behind them')
     why = _three(model, held_x, truth, log_p)
-    return dict(scores, baseline=baseline, gain=scores['accuracy'] - baseline['accuracy'], settings=settings, **counts,
+    members = {k: float((l.argmax(1) == truth).mean()) for k, l in said.items()}
+    return dict(scores, members=members, baseline=baseline, gain=scores['accuracy'] - baseline['accuracy'], settings=settings, **counts,
                 seconds=seconds | dict(scoring=round(time.monotonic() - t, 1)), explained=why)
 
 # %% ../nbs/08_cli.ipynb #c51
@@ -471,6 +476,7 @@ def _report(out, r):
         'repeated texts dropped': r['repeated_texts_dropped'], 'started from': f"{s['lm']}, {s['directions']}", 'seed': s['seed'],
         'seconds': ', '.join(f'{k} {v}' for k, v in r['seconds'].items()), 'starts': r['starts'], 'peak memory, MB': ', '.join(f'{k} {v}' for k, v in (r['peak_mb'] or {}).items())}
     parts = [f'<h1>{html.escape(s["data"].split()[0])}: {r["labelled"]:,} labels</h1><div class=big>{big}</div>', classes,
+             '<h2>Who says what</h2>' + _html_table([[_MEMBERS[k], _percent(v)] for k, v in r['members'].items()], ['member of the average', 'accuracy']) if len(r['members']) > 1 else '',
              f'<h2>How it learned</h2><img src="data:image/png;base64,{img}" alt="Loss by step of the language model and of the classifier">', '<h2>Why it says so</h2>', why,
              f'<h2>How to use it</h2><pre>{html.escape(_usage(out))}</pre>', '<h2>How it was made</h2>', _html_table(facts.items())]
     return f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width"><title>ULMFiT quickstart</title><style>{_STYLE}</style>{"".join(parts)}</html>\n'
@@ -488,11 +494,17 @@ ulmfit predict {out}/model my-texts.txt --out answers.csv
 ulmfit evaluate {out}/model my-labelled.csv'''
 
 # %% ../nbs/08_cli.ipynb #c56
+_MEMBERS = dict(fwd='the network alone', bwd='the backward network alone', lsa='its LSA teacher alone')
+
+def _alone(r):
+    "A line for each member of an average."
+    return [f'    {_MEMBERS[k]:<28}{_percent(v)}' for k, v in r['members'].items()] if len(r['members']) > 1 else []
+
 def _ending(out, r):
     "The result for the terminal."
     low, high = r['interval']
     return '\n'.join(['', f"accuracy on {r['held_out']:,} held-out documents, {r['labelled']:,} labels, seed {r['settings']['seed']}:",
-        f"  ULMFiT                        {_percent(r['accuracy'])}   (95 %: {_percent(low)} to {_percent(high)})",
+        f"  ULMFiT                        {_percent(r['accuracy'])}   (95 %: {_percent(low)} to {_percent(high)})", *_alone(r),
         f"  TF-IDF + logistic regression  {_percent(r['baseline']['accuracy'])}   ({100*r['gain']:+.1f} points for ULMFiT)",
         '', f"report: {out}/report.html    model: {out}/model    took {sum(v for k, v in r['seconds'].items() if k != 'this_start') / 60:.1f} min",
         '', textwrap.indent(_usage(out), '  ')])

@@ -626,7 +626,7 @@ def _load_tensors(path):
 # %% ../nbs/05_transfer.ipynb #e2471670
 FORMAT_VERSION = 1
 DIRECTIONS = ('fwd', 'bwd')
-KINDS = ('lm', 'classifier', 'encoder')
+KINDS = ('lm', 'classifier', 'encoder', 'lsa')
 
 # %% ../nbs/05_transfer.ipynb #b3551283
 def _distinct(model):
@@ -640,14 +640,20 @@ def _distinct(model):
 # %% ../nbs/05_transfer.ipynb #cd9e2377
 def _check_config(config, where):
     "Complain about a config that cannot be a model of ours."
-    for k, ok in dict(kind=KINDS, direction=DIRECTIONS).items():
+    for k, ok in dict(kind=KINDS, direction=('any',) if config.get('kind') == 'lsa' else DIRECTIONS).items():
         if config.get(k) not in ok: raise InputError(f"{where}: {k} is {config.get(k)!r}, expected one of {', '.join(ok)}")
 
 # %% ../nbs/05_transfer.ipynb #6878975e
+def _arch(kind, weights):
+    "The architecture; LSA (notebook 05b) has word vectors only."
+    if kind != 'lsa': return arch_of(weights)
+    _need_embedding(weights)
+    return dict(zip(('n_tok', 'em_sz'), weights['0.encoder.weight'].shape))
+
 def _full_config(config, weights, vocab, compact, tokenizer):
     "`config` with all that can be read off the model."
     c = dict(config); _check_config(c, 'config')
-    arch = arch_of({k: v for k, v in weights.items() if k.startswith(('0.encoder.', '0.rnns.', '1.decoder.'))})
+    arch = _arch(c['kind'], {k: v for k, v in weights.items() if k.startswith(('0.encoder.', '0.rnns.', '1.decoder.'))})
     check_vocab(len(vocab), arch['n_tok'], 'vocab')
     c['arch'] = {**arch, **{k: v for k, v in c.get('arch', {}).items() if k not in arch}}
     if tokenizer is not None: c['tokenizer'] = tokenizer.config
@@ -667,8 +673,11 @@ def _sha256(path):
     return h.hexdigest()
 
 # %% ../nbs/05_transfer.ipynb #61de50a4
-_KIND = dict(lm='language model', classifier='text classifier', encoder='encoder')
-_READS = dict(fwd='left to right', bwd='right to left')
+_KIND = dict(lm='language model', classifier='text classifier', encoder='encoder', lsa='text classifier on word counts')
+_USE = dict(lm=' import load_lm\nmodel, vocab, config = load_lm(folder)', encoder='.transfer import load_model\nweights, config, vocab = load_model(folder)',
+            classifier=' import load_classifier\nload_classifier(folder).predict(["a text"])')
+_USE['lsa'] = _USE['classifier']
+_READS = dict(fwd='left to right', bwd='right to left', any='words in any order')
 
 def _rows(d): return '\n'.join(['| | |', '|---|---|'] + [f'| {k} | {_cell(v)} |' for k, v in d.items()])
 
@@ -689,15 +698,14 @@ def model_card(
     a, size = config['arch'], (Path(folder)/'model.safetensors').stat().st_size
     name = config.get('name') or f"{_KIND[config['kind']]}, {config['direction']}"
     facts = {'kind': f"{_KIND[config['kind']]}, reads {_READS[config['direction']]}",
-             'architecture': f"AWD-LSTM: {a['n_tok']:,} words × {a['em_sz']}, {a['nl']} layers, {a['nh']} hidden",
+             'architecture': f"{a['n_tok']:,} words × {a['em_sz']}" + (f", AWD-LSTM of {a['nl']} layers, {a['nh']} hidden" if 'nl' in a else ''),
              'parameters': sum(v.numel() for v in weights.values() if v.is_floating_point()),
              'stored as': f"{'int8 rows with scales' if config['compact'] else 'float32'}, {size/1e6:,.3g} MB",
              'vocabulary': f"{a['n_tok']:,} words, hash {config['vocab_hash'][:12]}"}
     facts |= {k: config[k] for k in ('classes', 'tokenizer', 'rules_version', 'licence', 'library_version') if config.get(k) is not None}
     parts = [f'# {name}', note, _rows(facts)]
     parts += [f'## {t}\n\n{_rows(config[k])}' for t, k in (('Measured', 'metrics'), ('Recipe', 'recipe')) if config.get(k)]
-    use = 'model, vocab, config = load_lm(folder)' if config['kind'] == 'lm' else 'weights, config, vocab = load_model(folder)'
-    parts += [f"## Use\n\n```python\nfrom ulmfit_nb.transfer import {use.split('= ')[1].split('(')[0]}\n{use}\n```"]
+    parts += [f"## Use\n\n```python\nfrom ulmfit_nb{_USE[config['kind']]}\n```"]
     return '\n\n'.join(p for p in parts if p) + '\n'
 
 # %% ../nbs/05_transfer.ipynb #4d38e49c
