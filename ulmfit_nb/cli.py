@@ -506,7 +506,7 @@ def _ending(out, r):
     return '\n'.join(['', f"accuracy on {r['held_out']:,} held-out documents, {r['labelled']:,} labels, seed {r['settings']['seed']}:",
         f"  ULMFiT                        {_percent(r['accuracy'])}   (95 %: {_percent(low)} to {_percent(high)})", *_alone(r),
         f"  TF-IDF + logistic regression  {_percent(r['baseline']['accuracy'])}   ({100*r['gain']:+.1f} points for ULMFiT)",
-        '', f"report: {out}/report.html    model: {out}/model    took {sum(v for k, v in r['seconds'].items() if k != 'this_start') / 60:.1f} min",
+        '', f"report: {out}/report.html    model: {out}/model    took {r['seconds']['this_start'] / 60:.1f} min" + f", since start {r['starts']}" * (r['starts'] > 1),
         '', textwrap.indent(_usage(out), '  ')])
 
 # %% ../nbs/08_cli.ipynb #c58
