@@ -184,7 +184,7 @@ def _parse(row, n_lbls, width, classes, min_lbl, where):
     return (x[0] if len(x) == 1 else tuple(x)), y
 
 # %% ../nbs/00_fixup.ipynb #d9da82c3
-def _rows(path, n_lbls, classes, min_lbl):
+def _rows(path, n_lbls, classes, min_lbl, skipped=None):
     csv.field_size_limit(2**31 - 1)
     n, width = 0, None
     with open_text(path) as f:
@@ -192,7 +192,11 @@ def _rows(path, n_lbls, classes, min_lbl):
             for n, row in enumerate(filter(None, csv.reader(f)), 1):
                 width = width or len(row)
                 if width <= n_lbls: raise InputError(f'{path}, row 1: {width} column(s); need {n_lbls} of labels, then text')
-                yield _parse(row, n_lbls, width, classes, min_lbl, f'{path}, row {n}')
+                try: good = _parse(row, n_lbls, width, classes, min_lbl, f'{path}, row {n}')
+                except InputError as e:
+                    if skipped is None: raise
+                    skipped.append(str(e))
+                else: yield good
         except UnicodeDecodeError as e: raise _not_utf8(path, e, f'near row {n + 1}') from None
         except csv.Error as e: raise InputError(f'{path}, row {n + 1}: {e}; repair the quotes') from None
         except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as e: raise InputError(f'{path}, near row {n + 1}: damaged archive ({e}); fetch it again') from None
@@ -210,11 +214,12 @@ def read_standard(
     classes:list|None=None, # class names; None: from classes.txt beside the file
     chunksize:int=24000, # rows a chunk
     min_lbl:int=0, # number of the first class in the file
+    skipped:list|None=None, # a list that gets a line for each bad row, which is then passed over; None: the first bad row is an error
 ): # iterator of (docs: list of str or tuple of str, labels: int64 [n] or [n, n_lbls])
     "Read the standard format a chunk at a time"
     classes = read_classes(path) if classes is None else classes
     docs, labels = [], []
-    for x, y in _rows(Path(path), n_lbls, classes, min_lbl):
+    for x, y in _rows(Path(path), n_lbls, classes, min_lbl, skipped):
         docs.append(x)
         labels.append(y)
         if len(docs) == chunksize:
@@ -227,9 +232,11 @@ def load_standard(
     path, # file in the standard format
     n_lbls:int=1, # label columns before the text columns
     min_lbl:int=0, # number of the first class in the file
+    skipped:list|None=None, # a list that gets a line for each bad row, which is then passed over; None: the first bad row is an error
 ) -> tuple: # docs (list), labels (int64 array), classes (list, or None)
     "Read a whole file"
-    parts = list(read_standard(path, n_lbls, min_lbl=min_lbl))
+    parts = list(read_standard(path, n_lbls, min_lbl=min_lbl, skipped=skipped))
+    if not parts: raise InputError(f'{path}: none of its {len(skipped)} rows can be used; the first: {skipped[0]}')
     return [x for docs, _ in parts for x in docs], np.concatenate([y for _, y in parts]), read_classes(path)
 
 # %% ../nbs/00_fixup.ipynb #dca1ff09
