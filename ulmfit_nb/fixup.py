@@ -391,12 +391,12 @@ def _strict_spaces(x): return _two_spaces.sub(' ', re.sub(r'([/#])', r' \1 ', x)
 STRICT_RULES = [_lesson_fixup, _strict_rep, _strict_wrep, _strict_caps, _strict_spaces]
 
 # %% ../nbs/00_fixup.ipynb #91c51bcf
-_undo_rep = re.compile(rf' ?{TK_REP} (\d+) (\S)( ?)')
+_undo_rep = re.compile(rf'(?:(?<!{TK_UP}) )?{TK_REP} (\d+) (i\u0307|\S)( ?)')
 _undo_up = re.compile(rf'{TK_UP} (\S+)')
 _undo_wrep = re.compile(rf"{TK_WREP} (\d+) (\w+(?:['’]\w+)*)([^\w\s]*)")
 
 def _undo(x):
-    x = _undo_rep.sub(lambda m: m[2] * int(m[1]) + ('' if m[2].isalpha() else m[3]), x)
+    x = _undo_rep.sub(lambda m: m[2] * int(m[1]) + ('' if m[2][0].isalpha() else m[3]), x)
     x = _undo_up.sub(lambda m: m[1].upper(), x)
     return unescape_markers(_undo_wrep.sub(lambda m: (m[2] + m[3] + ' ') * (int(m[1]) - 1) + m[2], x))
 
