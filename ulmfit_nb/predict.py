@@ -353,9 +353,9 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         lm_epochs:int|None=None, # passes of fine-tuning the language model; None: by the size of the text; 0: take it as it is
         lm_minutes:float|None=None, # end that after so many minutes, for each direction
         epochs:int|None=None, # passes of training the classifier; None: by the number of labels
-        lr:float|None=None, # peak rate of the classifier's last group; None: 0.01
+        lr:float|None=None, # peak rate of the classifier's last group; None: 0.01, or 0.02 with a teacher
         bs:int|None=None, # documents a batch; None: by the number of labels
-        drop_mult:float=0.5, # multiplier of the classifier's dropouts
+        drop_mult:float|None=None, # multiplier of the classifier's dropouts; None: 0.5, or 0.3 with a teacher
         max_vocab:int=30000, # most words to know
         min_freq:int=2, # fewest times a word is seen in the text to be known
         keep_words:bool=True, # up to `max_vocab`, also know words that only the language model has seen
@@ -476,8 +476,8 @@ def _train(self:ULMFiTClassifier, lms, docs, ids, rows, held, more, work):
     watch = ([docs[i] for i in held], self.classes_[ids[held]]) if len(held) else None
     some, y, members = [docs[i] for i in rows], ids[rows], []
     teacher, extra, said, kept = self._teacher(some, y, docs, more, work) if self.teach else (None, [], y[:0], [])
-    own = dict(epochs=self.epochs, lr=self.lr, bs=self.bs)
-    args = dict(classes=self.classes_, valid=watch, drop_mult=self.drop_mult, seed=self.seed, **(TAUGHT if teacher else {}))
+    own = dict(epochs=self.epochs, lr=self.lr, bs=self.bs, drop_mult=self.drop_mult)
+    args = dict(classes=self.classes_, valid=watch, seed=self.seed, **(TAUGHT if teacher else {}))
     args |= {k: v for k, v in own.items() if v is not None} | (self.options or {})
     for d, lm in lms.items():
         out = work/f"{d}-{_digest(_identity(lm), some, y, extra, said, args)}"
@@ -580,7 +580,7 @@ def _both(self:ULMFiTClassifier): return [m.direction for m in self.members_] ==
 
 
 # %% ../nbs/06a_predict.ipynb #n01a1881
-TAUGHT = dict(epochs=5, steps=2, bs=32, crop=140) # of `train_classifier`, for networks that a teacher gives thousands of documents
+TAUGHT = dict(epochs=5, steps=1, lr=.02, factor=1.3, drop_mult=.3, bs=32, crop=140) # of `train_classifier`, for networks that a teacher gives thousands of documents
 
 # %% ../nbs/06a_predict.ipynb #na817335
 @patch
