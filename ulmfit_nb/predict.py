@@ -580,7 +580,7 @@ def _both(self:ULMFiTClassifier): return [m.direction for m in self.members_] ==
 
 
 # %% ../nbs/06a_predict.ipynb #n01a1881
-TAUGHT = dict(epochs=5, steps=1, lr=.02, factor=1.3, drop_mult=.3, bs=32, crop=140) # of `train_classifier`, for networks that a teacher gives thousands of documents
+TAUGHT = dict(epochs=4, steps=1, lr=.02, factor=1.3, drop_mult=.3, bs=32, crop=140) # of `train_classifier`, for networks that a teacher gives thousands of documents
 
 # %% ../nbs/06a_predict.ipynb #na817335
 @patch
