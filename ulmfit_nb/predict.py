@@ -282,12 +282,17 @@ def fit_temperature(
     "The temperature at which the expected score is the score found."
     n, C = log_p.shape
     t = (n * np.eye(C)[y] + 1) / (n + C)
-    found, low, high = (t * log_p).sum() / n, math.log(.05), math.log(20)
+    found = (t * log_p).sum() / n
+    expected = lambda T: (np.exp(temper(log_p, T)) * log_p).sum() / n
+    return math.exp(-_halve(lambda b: expected(math.exp(-b)) < found))
+
+def _halve(too_low):
+    "Where `too_low` turns from true to false, between log 0.05 and log 20."
+    low, high = math.log(.05), math.log(20)
     for _ in range(60):
         mid = (low + high) / 2
-        expected = (np.exp(temper(log_p, math.exp(-mid))) * log_p).sum() / n
-        low, high = (mid, high) if expected < found else (low, mid)
-    return math.exp(-mid)
+        low, high = (mid, high) if too_low(mid) else (low, mid)
+    return mid
 
 # %% ../nbs/06a_predict.ipynb #c38
 def reliability(
@@ -601,11 +606,8 @@ def match_confidence(
     like:np.ndarray, # log probabilities of the model to be matched, [n, classes]
 ) -> float: # temperature between 0.05 and 20
     "The temperature at which one model is as sure, on average, as another."
-    goal, low, high = np.exp(like.max(1)).mean(), math.log(.05), math.log(20)
-    for _ in range(60):
-        mid = (low + high) / 2
-        low, high = (mid, high) if np.exp(temper(log_p, math.exp(mid)).max(1)).mean() > goal else (low, mid)
-    return math.exp(mid)
+    sure = lambda log_p: np.exp(log_p.max(1)).mean()
+    return math.exp(_halve(lambda t: sure(temper(log_p, math.exp(t))) > sure(like)))
 
 # %% ../nbs/06a_predict.ipynb #n2d3b123
 def _match(members, teacher, kept, n):
@@ -877,10 +879,9 @@ def evaluate(
     else:
         docs = check_docs(data[0], 'docs', 1)
         y = encode_labels(data[1], len(docs), model.classes_)[0]
-    said = _members_say(model.members_, model._checked(docs))
-    out = measure(temper(pool(said), model.temperature_), y, model.classes_)
-    if len(said) > 1: out['members'] = {k: {m: v for m, v in measure(l, y, model.classes_).items() if m in ('accuracy', 'loss', 'calibration_error')}
-                                        for k, l in zip(_names_of(model.members_), said)}
+    said = model.by_member(docs)
+    out = measure(temper(pool(list(said.values())), model.temperature_), y, model.classes_)
+    if len(said) > 1: out['members'] = {k: {m: v for m, v in measure(l, y, model.classes_).items() if m in ('accuracy', 'loss', 'calibration_error')} for k, l in said.items()}
     return out
 
 # %% ../nbs/06a_predict.ipynb #c129
