@@ -265,6 +265,7 @@ _written_newline = re.compile(r'(?:\\n){2,}|\\n(?![a-z\\])')
 _written_quote = re.compile(r'(?<!\\)\\+"')
 _amps = re.compile(r'&(?:amp;)+')
 _joint = re.compile(r' @([-.,])@ ')
+_mended = re.compile(r'[&<\\@]').search
 
 def _char(m): return html.unescape(m[0]) if m[0][1] == '#' or m[0][1:] in html5 else m[0]
 
@@ -282,8 +283,8 @@ def fixup(
 ) -> str: # the text as it was meant; white space is single spaces and single newlines
     "Undo HTML, escapes and joints, and tidy white space"
     if strict: return _lesson_fixup(x)
-    while (y := _fix_once(x)) != x: x = y
-    return x
+    while (y := _fix_once(x)) != x and _mended(y): x = y
+    return y
 
 # %% ../nbs/00_fixup.ipynb #a7ce47c8
 def piecewise(f):
@@ -319,7 +320,8 @@ def replace_wrep(
 ) -> str: # 'ha ha ha ha' → 'tk_wrep 4 ha '
     "Write a word said four times or more as `tk_wrep`, the count and the word"
     p = x.split()
-    return _wrep.sub(_put_wrep, x) if any(map(eq, p, p[1:])) else x
+    if not any(map(eq, p, p[1:])): return x
+    return _wrep.sub(_put_wrep, x) if any(b == c and a.endswith(b) for a, b, c in zip(p, p[1:], p[2:])) else x
 
 # %% ../nbs/00_fixup.ipynb #b15758c5
 _lesson_rep, _lesson_wrep = re.compile(r'(\S)(\1{3,})'), re.compile(r'(\b\w+\W+)(\1{3,})')
@@ -330,7 +332,7 @@ def _strict_wrep(x): return _lesson_wrep.sub(lambda m: f' {TK_WREP} {len(m[2].sp
 # %% ../nbs/00_fixup.ipynb #326f135a
 def _is_caps(w): return w.isupper() and sum(map(str.isalpha, w)) > 1
 
-_word = re.compile(r'(?<!\S)([^\w\s]*)(\w+)(\S*)')
+_word = re.compile(r'(?<!\S)(?=[^a-z\s]*[^\x00-@[-\x7f](?![a-z]))([^\w\s]*)(\w+)(\S*)')
 
 def _put_up(m):
     if not (_is_caps(m[2]) or _is_caps(m[2] + m[3])): return m[0]

@@ -13,10 +13,13 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
+from sys import intern
 
 # %% ../nbs/01_tokenize.ipynb #c3047231
 import numpy as np, sentencepiece, spacy
 from fastcore.basics import patch
+try: from re import _parser as sre_parse
+except ImportError: import sre_parse
 from spacy.symbols import ORTH
 from tqdm.auto import tqdm
 
@@ -30,19 +33,21 @@ class _Remembered:
     def __init__(self, cut, limit=200_000, renew=None):
         self.cut, self.limit, self.renew, self.old, self.young = cut, limit, renew, {}, {'\n': ('\n',)}
 
-    def __call__(self, pieces):
-        if len(self.young) >= self.limit:
-            self.old, self.young = self.young, {'\n': ('\n',)}
-            if self.renew: self.renew()
-        known = self.young
-        new = set(pieces).difference(known)
-        if new: self._learn(new, known)
-        return list(chain.from_iterable(map(known.__getitem__, pieces)))
+    def __call__(self, pieces): # a list of tuples of tokens
+        if len(self.young) >= self.limit: self._forget()
+        found = list(map(self.young.get, pieces))
+        if all(found): return found
+        self._learn({p for p, o in zip(pieces, found) if o is None})
+        return list(map(self.young.get, pieces))
 
-    def _learn(self, new, known):
+    def _learn(self, new):
         unknown = [p for p in new if p not in self.old]
-        known.update((p, self.old[p]) for p in new.difference(unknown))
-        if unknown: known.update(zip(unknown, self.cut(unknown)))
+        self.young.update((p, self.old[p]) for p in new.difference(unknown))
+        self.young.update(zip(unknown, (tuple(map(intern, o)) for o in self.cut(unknown))))
+
+    def _forget(self):
+        self.old, self.young = self.young, {'\n': ('\n',)}
+        if self.renew: self.renew()
 
 # %% ../nbs/01_tokenize.ipynb #ea38543a
 def _split_rules(rules):
@@ -60,8 +65,8 @@ class PieceTokenizer:
         self._text_rules, self._piece_rules = _split_rules(self.rules)
         self._remembered = _Remembered(self._cut_pieces, renew=renew)
 
-    _touchy = frozenset()
     def _number(self, i): return [str(i)]
+    def _by_line(self, x, found): return list(chain.from_iterable(found))
 
     def _marked(self, pieces):
         lines = apply_rules('\n'.join(pieces), self._piece_rules).split('\n')
@@ -74,9 +79,8 @@ def proc_text(self:PieceTokenizer,
 ) -> list: # its tokens
     "Rules and cuts for one text, without field markers"
     x = apply_rules(_check_text(s, 'proc_text'), self._text_rules)
-    pieces = x.replace('\n', ' \n ').split(' ') if x else []
-    tokens = self._remembered(pieces)
-    return tokens if self._touchy.isdisjoint(pieces) else self._by_line(x)
+    found = self._remembered(x.replace('\n', ' \n ').split(' ') if x else [])
+    return list(chain.from_iterable(found)) if all(found) else self._by_line(x, found)
 
 # %% ../nbs/01_tokenize.ipynb #4af8259a
 @patch
@@ -84,8 +88,9 @@ def proc_doc(self:PieceTokenizer,
     doc, # str, or tuple of str for several fields
 ) -> list: # xbos xfld 1, tokens, then xfld 2, tokens, …
     "Tokens of one document with its markers"
-    fields = enumerate(_fields(doc), 1)
-    return [BOS, *(t for i, x in fields for t in chain([FLD], self._number(i), self.proc_text(x)))]
+    tokens = [BOS]
+    for i, x in enumerate(_fields(doc), 1): tokens += [FLD, *self._number(i), *self.proc_text(x)]
+    return tokens
 
 @patch
 def proc_all(self:PieceTokenizer,
@@ -95,58 +100,108 @@ def proc_all(self:PieceTokenizer,
     return [self.proc_doc(o) for o in docs]
 
 # %% ../nbs/01_tokenize.ipynb #56db29ec
-_LONGEST = 1000 # characters of a piece that spaCy is given at once
-
-def _groups(tok, lines):
-    groups = [[]]
-    for t in tok('\n'.join(lines)):
-        if t.text == '\n': groups.append([])
-        else: groups[-1].append(t.text)
-    return groups if lines else []
-
-def _light(t, rules):
-    return spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), rules, t.prefix_search, t.suffix_search, t.infix_finditer, t.token_match, t.url_match)
-
-def _search(words, before=''): return re.compile(before + '(?:' + '|'.join(map(re.escape, words)) + ')').search if words else lambda x: None
-
-# %% ../nbs/01_tokenize.ipynb #6f7a1abf
-def _any_of(words): # a test: does one of the words stand in x? letters are never cut from letters, so none that begins with one follows one
-    some = _search(sorted({c for w in words for c in w if not c.isalnum()}))
-    letters, signs = _search([w for w in words if w[0].isalpha()], r'(?<![^\W\d_])'), _search([w for w in words if not w[0].isalpha()])
-    return lambda x: some(x) and (letters(x) or signs(x))
+_LONGEST = 1000 # characters of a piece that are cut at once
 
 def _spacy_blank(lang):
     if lang in ('ja', 'zh', 'th'): raise InputError(f"lang={lang!r}: written without spaces; use tokenizer='subword'")
     try: return spacy.blank(lang, config={'nlp': {'tokenizer': {'@tokenizers': 'spacy.Tokenizer.v1'}}}).tokenizer
     except (ImportError, ValueError): raise InputError(f'lang={lang!r}: spaCy has no such language; give its two-letter code, or xx for any') from None
 
+def _length(search, s): # of the prefix or suffix that is found in s
+    m = search and search(s)
+    return m.end() - m.start() if m else 0
+
 # %% ../nbs/01_tokenize.ipynb #0a031cce
 class _Words:
-    "spaCy's tokenizer for one language, and the same without the exceptions that are made of signs"
+    "spaCy's patterns and exceptions for one language"
     def __init__(self, lang, special=()):
-        full = _spacy_blank(lang)
-        for w in special: full.add_special_case(w, [{ORTH: w}])
-        self.tok = t = _light(full, full.rules)
-        signs = {w for w in t.rules if t.find_prefix(w) or t.find_suffix(w) or t.find_infix(w)}
-        self.raw = _light(full, {w: o for w, o in t.rules.items() if w not in signs})
-        self.odd = _any_of([w for w in signs if [o.text for o in self.raw(w)] != self(w)])
+        t = _spacy_blank(lang)
+        for w in special: t.add_special_case(w, [{ORTH: w}])
+        self.prefix, self.suffix, self.infix, self.token, self.url = t.prefix_search, t.suffix_search, t.infix_finditer, t.token_match, t.url_match
+        self.tok = spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), t.rules, self.prefix, self.suffix, self.infix, self.token, self.url)
+        self.rules = {w: [o[ORTH] for o in parts] for w, parts in t.rules.items()}
 
     def __call__(self, x): return [t.text for t in self.tok(x)]
 
-    def cut(self, lines): # tokens of each line; lines hold single spaces only
-        short = [l for l in lines if 0 < len(l) <= _LONGEST]
-        groups = _groups(self.tok, short)
-        if len(groups) != len(short): groups = map(self, short)
-        groups = iter(groups)
-        return [next(groups) if 0 < len(l) <= _LONGEST else [t for i in range(0, len(l), _LONGEST) for t in self(l[i:i + _LONGEST])] for l in lines]
+# %% ../nbs/01_tokenize.ipynb #6f7a1abf
+@patch
+def peel(self:_Words, w, rules): # prefixes, what is left of a piece, suffixes
+    pre, suf, n = [], [], None
+    while w and len(w) != n and w not in rules and not (self.token and self.token(w)):
+        n, p = len(w), _length(self.prefix, w)
+        if w[p:] in rules: q = 0
+        else: q = _length(self.suffix, w[p:])
+        if q and w[:-q] in rules: p = 0
+        if p: pre.append(w[:p])
+        if q: suf.insert(0, w[n - q:])
+        w = w[p:n - q]
+    return pre, w, suf
 
-    def touchy(self, lines, tokens): # places of the lines whose cut an exception of signs has changed
-        may = [i for i, l in enumerate(lines) if len(l) <= _LONGEST and self.odd(l) and l not in self.tok.rules]
-        return [i for i, raw in zip(may, _groups(self.raw, [lines[i] for i in may])) if raw != tokens[i]]
+# %% ../nbs/01_tokenize.ipynb #nd5b749e
+@patch
+def inner(self:_Words, w, rules): # tokens of what is left
+    if w in rules: return rules[w]
+    if not w or self.token and self.token(w) or self.url and self.url(w): return [w] if w else []
+    out, start = [], 0
+    for m in self.infix(w) if self.infix else ():
+        if m.start(): out, start = [*out, w[start:m.start()], m[0]], m.end()
+    return [t for t in [*out, w[start:]] if t]
 
-# %% ../nbs/01_tokenize.ipynb #4deeb416
+@patch
+def peeled(self:_Words, w, rules): # tokens of a piece
+    pre, w, suf = self.peel(w, rules)
+    return [*pre, *self.inner(w, rules), *suf]
+
+# %% ../nbs/01_tokenize.ipynb #nc38b1ac
+def _may_match(search, ok): # can the pattern be found where every character is `ok`? True when in doubt
+    if search is None: return False
+    p = getattr(search, '__self__', None)
+    return _all_may(sre_parse.parse(p.pattern, p.flags), ok) if isinstance(p, re.Pattern) else True
+
+def _all_may(parts, ok): return all(_may(str(op), arg, ok) for op, arg in parts)
+
+def _may(op, arg, ok):
+    if op == 'LITERAL': return ok(chr(arg))
+    if op == 'RANGE': return any(ok(chr(c)) for c in range(arg[0], arg[1] + 1))
+    if op == 'IN': return any(_may(str(o), a, ok) for o, a in arg)
+    if op == 'BRANCH': return any(_all_may(o, ok) for o in arg[1])
+    if op in ('MAX_REPEAT', 'MIN_REPEAT'): return arg[0] == 0 or _all_may(arg[2], ok)
+    return _all_may(arg[-1], ok) if op in ('SUBPATTERN', 'ASSERT') else True
+
+# %% ../nbs/01_tokenize.ipynb #n64eddc9
+def _stands(table, tokens): # does one of the sequences stand among the tokens?
+    return any(tokens[i:i + len(s)] == s for i, t in enumerate(tokens) for s in table.get(t, ()))
+
+@patch
+def study(self:_Words): # the short cut, and the exceptions that may change what the patterns have cut
+    self.plain, self.signs, self.spaced = not any(_may_match(o, str.isalpha) for o in (self.prefix, self.suffix, self.infix)), {}, {}
+    for w, tokens in self.rules.items():
+        part = max(w.split(), key=len, default='')
+        seq = self.peeled(part, {})
+        if part and part != w: self.spaced.setdefault(seq[0], []).append(seq)
+        elif part and seq != tokens: self.signs.setdefault(seq[0], []).append(seq)
+    self.firsts = self.signs.keys() | self.spaced.keys()
+    return self
+
 @lru_cache(8)
-def _words(lang, special=()): return _Words(lang, special)
+def _words(lang, special=()): return _Words(lang, special).study()
+
+# %% ../nbs/01_tokenize.ipynb #nf8d12f7
+@patch
+def cut(self:_Words, w): # tokens of a piece; and do they depend on its neighbours?
+    tokens = self.rules.get(w) or [w] if self.plain and w.isalpha() else self.peeled(w, self.rules)
+    if self.firsts.isdisjoint(tokens): return tokens, False
+    if _stands(self.spaced, tokens): return tokens, True
+    whole = self(w) if _stands(self.signs, tokens) else tokens
+    return whole, whole != tokens
+
+_other_space = re.compile(r'[^\S ]').search
+
+@patch
+def cut_line(self:_Words, line): # the same for several pieces with spaces between
+    if len(line) > _LONGEST or _other_space(line): return [t for i in range(0, len(line), _LONGEST) for t in self(line[i:i + _LONGEST])], False
+    tokens, touchy = zip(*map(self.cut, line.split(' ')))
+    return list(chain.from_iterable(tokens)), any(touchy)
 
 # %% ../nbs/01_tokenize.ipynb #b48714ec
 class Tokenizer(PieceTokenizer):
@@ -156,7 +211,7 @@ class Tokenizer(PieceTokenizer):
         rules:list=RULES, # functions from text to text
         strict:bool=False, # text prepared the lesson's way, for models trained on that?
     ):
-        self.lang, self.strict, self._touchy = lang, strict, set()
+        self.lang, self.strict, self._touchy = lang, strict, {}
         self._special = ('<eos>', '<bos>', '<unk>') if strict else ()
         self._spacy = _words(lang, self._special)
         self._setup(STRICT_RULES if strict else rules, self._renew)
@@ -164,26 +219,28 @@ class Tokenizer(PieceTokenizer):
     def _renew(self):
         _words.cache_clear()
         self._spacy = _words(self.lang, self._special)
-        self._touchy &= self._remembered.old.keys()
+        self._touchy = {p: t for p, t in self._touchy.items() if p in self._remembered.old}
 
     def __reduce__(self): return Tokenizer, (self.lang, self.rules, self.strict)
 
 # %% ../nbs/01_tokenize.ipynb #d1087632
 @patch
-def _cut_pieces(self:Tokenizer, pieces):
-    lines = self._marked(pieces)
-    tokens = self._spacy.cut(lines)
-    self._touchy.update(pieces[i] for i in self._spacy.touchy(lines, tokens))
-    return map(tuple, tokens)
+def _cut_pieces(self:Tokenizer, pieces): # nothing for the touchy ones
+    for p, line in zip(pieces, self._marked(pieces)):
+        tokens, touchy = self._spacy.cut_line(line)
+        if touchy: self._touchy[p] = tokens
+        yield () if touchy else tokens
 
 @patch
 def _line(self:Tokenizer, line):
     pieces = line.split(' ')
-    if self._touchy.isdisjoint(pieces) or max(map(len, pieces)) > _LONGEST: return self._remembered(pieces)
-    return self._spacy(apply_rules(line, self._piece_rules))
+    found = self._remembered(pieces)
+    if all(found): return chain.from_iterable(found)
+    if max(map(len, pieces)) <= _LONGEST: return self._spacy(apply_rules(line, self._piece_rules))
+    return chain.from_iterable(o or self._touchy.get(p, ()) for p, o in zip(pieces, found))
 
 @patch
-def _by_line(self:Tokenizer, x):
+def _by_line(self:Tokenizer, x, found):
     first, *others = map(self._line, x.split('\n'))
     return [*first, *(t for l in others for t in ['\n', *l])]
 
