@@ -11,6 +11,7 @@ __all__ = ['UNK', 'PAD', 'BOS', 'FLD', 'TK_UP', 'TK_REP', 'TK_WREP', 'SPECIALS',
 
 # %% ../nbs/00_fixup.ipynb #7dbddbfa
 import csv, gzip, html, lzma, os, re, zlib
+from functools import partial
 from html.entities import html5
 from operator import eq
 from pathlib import Path
@@ -287,9 +288,9 @@ def fixup(
     return y
 
 # %% ../nbs/00_fixup.ipynb #a7ce47c8
-def piecewise(f):
-    "Mark a rule whose answer for a text is its answers for the pieces between white space, put together again"
-    f.piecewise = True
+def piecewise(f, across=None):
+    "Mark a rule whose answer for a text is its answers for the pieces between white space, put together again, unless `across(pieces)`"
+    f.piecewise, f.across = True, across
     return f
 
 # %% ../nbs/00_fixup.ipynb #f357ad06
@@ -315,13 +316,14 @@ _wrep = re.compile(r"(?<![\w'’])(?!\d)(\w+(?:['’]\w+)*)([^\w\s]*[^\S\n]+)((?
 
 def _put_wrep(m): return f'{TK_WREP} {len(m[3]) // len(m[1] + m[2]) + 2} {m[1]}{m[2].rstrip()} '
 
+def _said_again(p): return any(map(eq, p, p[1:])) and any(b == c and a.endswith(b) for a, b, c in zip(p, p[1:], p[2:]))
+
+@partial(piecewise, across=_said_again)
 def replace_wrep(
     x:str, # text
 ) -> str: # 'ha ha ha ha' → 'tk_wrep 4 ha '
     "Write a word said four times or more as `tk_wrep`, the count and the word"
-    p = x.split()
-    if not any(map(eq, p, p[1:])): return x
-    return _wrep.sub(_put_wrep, x) if any(b == c and a.endswith(b) for a, b, c in zip(p, p[1:], p[2:])) else x
+    return _wrep.sub(_put_wrep, x) if _said_again(x.split()) else x
 
 # %% ../nbs/00_fixup.ipynb #b15758c5
 _lesson_rep, _lesson_wrep = re.compile(r'(\S)(\1{3,})'), re.compile(r'(\b\w+\W+)(\1{3,})')
@@ -359,7 +361,6 @@ def _strict_caps(x):
 
 # %% ../nbs/00_fixup.ipynb #fe456d36
 _rep = re.compile(r'([^\s\d])\1{3,}')
-_spare = re.compile(r' {2,}| (?=\n)|(?<=\n) ')
 
 @piecewise
 def replace_rep(
@@ -373,7 +374,8 @@ def squeeze(
     x:str, # text
 ) -> str: # without doubled, leading or trailing spaces
     "One space between pieces"
-    return _spare.sub(lambda m: ' ' if len(m[0]) > 1 else '', x).strip(' ')
+    if '  ' in x: x = ' '.join(filter(None, x.split(' ')))
+    return x.replace(' \n', '\n').replace('\n ', '\n').strip(' ')
 
 # %% ../nbs/00_fixup.ipynb #9d0a30bd
 RULES = [fixup, escape_markers, replace_wrep, mark_caps, replace_rep, lowercase, squeeze]

@@ -11,7 +11,8 @@ import hashlib, io, os, pickle, re, warnings
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain, compress, islice
+from operator import not_
 from pathlib import Path
 from sys import intern
 
@@ -29,15 +30,16 @@ from .fixup import _check_text, _fields
 
 # %% ../nbs/01_tokenize.ipynb #e1c610ca
 class _Remembered:
-    "What `cut` answered for the pieces seen lately; `cut` takes a list of pieces and gives a tuple of tokens for each"
-    def __init__(self, cut, limit=200_000, renew=None):
+    "What `cut` answered for the pieces seen lately; `cut` takes a list of pieces and gives the tokens of each"
+    def __init__(self, cut, limit=300_000, renew=None):
         self.cut, self.limit, self.renew, self.old, self.young = cut, limit, renew, {}, {'\n': ('\n',)}
 
     def __call__(self, pieces): # a list of tuples of tokens
         if len(self.young) >= self.limit: self._forget()
         found = list(map(self.young.get, pieces))
-        if all(found): return found
-        self._learn({p for p, o in zip(pieces, found) if o is None})
+        new = {p for p in compress(pieces, map(not_, found)) if p not in self.young}
+        if not new: return found
+        self._learn(new)
         return list(map(self.young.get, pieces))
 
     def _learn(self, new):
@@ -59,14 +61,14 @@ def _rules_name(rules): return RULES_VERSION if rules == RULES else ' '.join(r._
 
 # %% ../nbs/01_tokenize.ipynb #721cc879
 class PieceTokenizer:
-    "What words and subwords share; a subclass says in `_cut_pieces` how marked pieces are cut"
+    "What words and subwords share; a subclass says in `_cut_pieces` how new pieces are cut, () when they have to be seen in their line, and in `_cut_line` how a marked line is"
     def _setup(self, rules, renew=None):
         self.rules = list(rules)
         self._text_rules, self._piece_rules = _split_rules(self.rules)
+        self._across = [r.across for r in self._piece_rules if r.across]
         self._remembered = _Remembered(self._cut_pieces, renew=renew)
 
     def _number(self, i): return [str(i)]
-    def _by_line(self, x, found): return list(chain.from_iterable(found))
 
     def _marked(self, pieces):
         lines = apply_rules('\n'.join(pieces), self._piece_rules).split('\n')
@@ -74,13 +76,27 @@ class PieceTokenizer:
 
 # %% ../nbs/01_tokenize.ipynb #487049cb
 @patch
+def _alone(self:PieceTokenizer, pieces): # tokens of pieces that can be seen one by one, else None
+    found = self._remembered(pieces)
+    if all(found) and not any([f(pieces) for f in self._across]): return list(chain.from_iterable(found))
+
+@patch
+def _line(self:PieceTokenizer, line):
+    tokens = self._alone(line.split(' '))
+    return self._cut_line(apply_rules(line, self._piece_rules)) if tokens is None else tokens
+
+# %% ../nbs/01_tokenize.ipynb #n8b4d0fc
+@patch
 def proc_text(self:PieceTokenizer,
     s:str, # one raw text
 ) -> list: # its tokens
     "Rules and cuts for one text, without field markers"
     x = apply_rules(_check_text(s, 'proc_text'), self._text_rules)
-    found = self._remembered(x.replace('\n', ' \n ').split(' ') if x else [])
-    return list(chain.from_iterable(found)) if all(found) else self._by_line(x, found)
+    if not x: return []
+    tokens = self._alone(x.replace('\n', ' \n ').split(' '))
+    if tokens is not None: return tokens
+    first, *others = map(self._line, x.split('\n'))
+    return [*first, *(t for l in others for t in ['\n', *l])]
 
 # %% ../nbs/01_tokenize.ipynb #4af8259a
 @patch
@@ -115,48 +131,26 @@ def _length(search, s): # of the prefix or suffix that is found in s
 class _Words:
     "spaCy's patterns and exceptions for one language"
     def __init__(self, lang, special=()):
-        t = _spacy_blank(lang)
+        self.spacy = t = _spacy_blank(lang)
         for w in special: t.add_special_case(w, [{ORTH: w}])
         self.prefix, self.suffix, self.infix, self.token, self.url = t.prefix_search, t.suffix_search, t.infix_finditer, t.token_match, t.url_match
-        self.tok = spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), t.rules, self.prefix, self.suffix, self.infix, self.token, self.url)
         self.rules = {w: [o[ORTH] for o in parts] for w, parts in t.rules.items()}
+        self.tok = self.bare()
+
+    def bare(self): # spaCy with an empty table of strings
+        return spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), self.spacy.rules, self.prefix, self.suffix, self.infix, self.token, self.url)
 
     def __call__(self, x): return [t.text for t in self.tok(x)]
 
-# %% ../nbs/01_tokenize.ipynb #6f7a1abf
-@patch
-def peel(self:_Words, w, rules): # prefixes, what is left of a piece, suffixes
-    pre, suf, n = [], [], None
-    while w and len(w) != n and w not in rules and not (self.token and self.token(w)):
-        n, p = len(w), _length(self.prefix, w)
-        if w[p:] in rules: q = 0
-        else: q = _length(self.suffix, w[p:])
-        if q and w[:-q] in rules: p = 0
-        if p: pre.append(w[:p])
-        if q: suf.insert(0, w[n - q:])
-        w = w[p:n - q]
-    return pre, w, suf
-
-# %% ../nbs/01_tokenize.ipynb #nd5b749e
-@patch
-def inner(self:_Words, w, rules): # tokens of what is left
-    if w in rules: return rules[w]
-    if not w or self.token and self.token(w) or self.url and self.url(w): return [w] if w else []
-    out, start = [], 0
-    for m in self.infix(w) if self.infix else ():
-        if m.start(): out, start = [*out, w[start:m.start()], m[0]], m.end()
-    return [t for t in [*out, w[start:]] if t]
-
-@patch
-def peeled(self:_Words, w, rules): # tokens of a piece
-    pre, w, suf = self.peel(w, rules)
-    return [*pre, *self.inner(w, rules), *suf]
-
 # %% ../nbs/01_tokenize.ipynb #nc38b1ac
+def _parts(search): # of a compiled pattern; None when it is not one, or blind to the case of letters
+    p = getattr(search, '__self__', None)
+    return sre_parse.parse(p.pattern, p.flags) if isinstance(p, re.Pattern) and not p.flags & re.I else None
+
 def _may_match(search, ok): # can the pattern be found where every character is `ok`? True when in doubt
     if search is None: return False
-    p = getattr(search, '__self__', None)
-    return _all_may(sre_parse.parse(p.pattern, p.flags), ok) if isinstance(p, re.Pattern) else True
+    parts = _parts(search)
+    return parts is None or _all_may(parts, ok)
 
 def _all_may(parts, ok): return all(_may(str(op), arg, ok) for op, arg in parts)
 
@@ -168,19 +162,102 @@ def _may(op, arg, ok):
     if op in ('MAX_REPEAT', 'MIN_REPEAT'): return arg[0] == 0 or _all_may(arg[2], ok)
     return _all_may(arg[-1], ok) if op in ('SUBPATTERN', 'ASSERT') else True
 
+# %% ../nbs/01_tokenize.ipynb #n2b8d4f6
+def _alternatives(parts): # a pattern as a list of sequences in which nothing is left to choose
+    for i, (op, arg) in enumerate(parts):
+        inner = arg[1] if str(op) == 'BRANCH' else [arg[-1]] if str(op) == 'SUBPATTERN' else []
+        if inner: return [a for o in inner for a in _alternatives(sre_parse.SubPattern(parts.state, [*parts[:i], *o, *parts[i + 1:]]))]
+    return [parts]
+
+def _inside(parts): # all operations of a pattern, however deep: (name, argument)
+    for op, arg in parts:
+        yield str(op), arg
+        inner = arg[1] if str(op) == 'BRANCH' else [o for o in arg if isinstance(o, sre_parse.SubPattern)] if isinstance(arg, tuple) else []
+        for o in inner: yield from _inside(o)
+
+def _sees(parts): return max((arg[1].getwidth()[1] for op, arg in _inside(parts) if op.startswith('ASSERT')), default=0)
+
+def _takes(parts, c): # may the character number c be among what is matched?
+    return any(_is(op, arg, c) for op, arg in _inside(parts))
+
+def _is(op, arg, c):
+    if op == 'LITERAL': return arg == c
+    if op == 'RANGE': return arg[0] <= c <= arg[1]
+    if op == 'IN': return any(str(o) == 'NEGATE' or _is(str(o), a, c) for o, a in arg)
+    return op in ('ANY', 'NOT_LITERAL', 'CATEGORY')
+
+# %% ../nbs/01_tokenize.ipynb #n3c9e5a7
+class _Affix:
+    "The length of the prefix (`end=False`) or suffix of a word, remembered by three of its characters where these decide"
+    def __init__(self, search, end):
+        self.search, self.end, self.known, self.takers = search, end, {}, {}
+        parts, far = _parts(search) if search else [], 'AT_BEGINNING' if end else 'AT_END'
+        alternatives = [] if parts is None else _alternatives(parts)
+        self.wide = [o for o in alternatives if o.getwidth()[1] > 1] if search else []
+        self.narrow = parts is not None and all(_sees(o) <= 2 for o in alternatives) and not any(str(a).startswith(far) for op, a in _inside(parts) if op == 'AT')
+
+    def __call__(self, w):
+        k = w[-3:] if self.end else w[:3]
+        n = self.known.get(k)
+        if n is None:
+            n = _length(self.search, w)
+            if self.narrow and self._decide(k[-2:] if self.end else k[:2]): self.known[k] = n
+        return n
+
+    def _takers(self, c):
+        if c not in self.takers: self.takers[c] = {i for i, o in enumerate(self.wide) if _takes(o, ord(c))}
+        return self.takers[c]
+
+    def _decide(self, pair): return len(pair) < 2 or self._takers(pair[0]).isdisjoint(self._takers(pair[1]))
+
 # %% ../nbs/01_tokenize.ipynb #n64eddc9
+@patch
+def peel(self:_Words, w, rules): # prefixes, what is left of a piece, suffixes from the last to the first
+    pre, suf, n = [], [], None
+    while w and len(w) != n and w not in rules and not (self.plain and w.isalpha()) and not (self.token and self.token(w)):
+        n, p = len(w), self.before(w)
+        q = 0 if p and w[p:] in rules else self.behind(w[p:] if p else w)
+        if q and w[:-q] in rules: p = 0
+        if p: pre.append(w[:p])
+        if q: suf.append(w[n - q:])
+        w = w[p:n - q]
+    return pre, w, suf
+
+@patch
+def inner(self:_Words, w, rules): # tokens of what is left
+    if w in rules: return rules[w]
+    if self.solid and w.isalnum() or not w or self.token and self.token(w) or self.url and self.url(w): return [w] if w else []
+    out, start = [], 0
+    for m in self.infix(w) if self.infix else ():
+        if m.start(): out, start = [*out, w[start:m.start()], m[0]], m.end()
+    return [t for t in [*out, w[start:]] if t] if start else [w]
+
+@patch
+def peeled(self:_Words, w, rules): # tokens of a piece
+    pre, w, suf = self.peel(w, rules)
+    return [*pre, *self.inner(w, rules), *reversed(suf)]
+
+# %% ../nbs/01_tokenize.ipynb #n7a3c9eb
 def _stands(table, tokens): # does one of the sequences stand among the tokens?
     return any(tokens[i:i + len(s)] == s for i, t in enumerate(tokens) for s in table.get(t, ()))
 
 @patch
-def study(self:_Words): # the short cut, and the exceptions that may change what the patterns have cut
-    self.plain, self.signs, self.spaced = not any(_may_match(o, str.isalpha) for o in (self.prefix, self.suffix, self.infix)), {}, {}
+def forget(self:_Words): # all that was met
+    self.tok, self.before, self.behind = self.bare(), _Affix(self.prefix, end=False), _Affix(self.suffix, end=True)
+
+@patch
+def study(self:_Words): # what the patterns say about themselves
+    self.forget()
+    self.plain, self.solid = (not any(_may_match(o, ok) for o in (self.prefix, self.suffix, self.infix)[i:]) for i, ok in [(0, str.isalpha), (2, str.isalnum)])
+    self.signs, self.spaced, firsts = {}, {}, set()
     for w, tokens in self.rules.items():
         part = max(w.split(), key=len, default='')
         seq = self.peeled(part, {})
-        if part and part != w: self.spaced.setdefault(seq[0], []).append(seq)
-        elif part and seq != tokens: self.signs.setdefault(seq[0], []).append(seq)
-    self.firsts = self.signs.keys() | self.spaced.keys()
+        if not part or part == w and seq == tokens: continue
+        (self.signs if part == w else self.spaced).setdefault(seq[0], []).append(seq)
+        firsts.add(tuple(seq[:2]))
+    self.alone, self.pairs = {o[0] for o in firsts if len(o) == 1}, {o for o in firsts if len(o) == 2}
+    for m in SPECIALS: self.rules.setdefault(m, self.peeled(m, {}))
     return self
 
 @lru_cache(8)
@@ -189,17 +266,24 @@ def _words(lang, special=()): return _Words(lang, special).study()
 # %% ../nbs/01_tokenize.ipynb #nf8d12f7
 @patch
 def cut(self:_Words, w): # tokens of a piece; and do they depend on its neighbours?
-    tokens = self.rules.get(w) or [w] if self.plain and w.isalpha() else self.peeled(w, self.rules)
-    if self.firsts.isdisjoint(tokens): return tokens, False
+    tokens = self.rules.get(w) or ([w] if self.plain and w.isalpha() else self.quick(w) or self.peeled(w, self.rules))
+    if self.alone.isdisjoint(tokens) and (len(tokens) < 2 or self.pairs.isdisjoint(zip(tokens, tokens[1:]))): return tokens, False
     if _stands(self.spaced, tokens): return tokens, True
     whole = self(w) if _stands(self.signs, tokens) else tokens
     return whole, whole != tokens
 
-_other_space = re.compile(r'[^\S ]').search
+@patch
+def quick(self:_Words, w): # tokens of letters with at most one sign at either end, when the ends decide; else None
+    if not w or not self.plain: return
+    i, j = not w[0].isalpha(), len(w) - (not w[-1].isalpha())
+    core, rules = w[i:j], self.rules
+    if not core.isalpha() or self.before.known.get(w[:3]) != i or self.behind.known.get(w[-3:]) != len(w) - j: return
+    if i and (w[1:] in rules or w[:-1] in rules): return
+    return [*w[:i], *rules.get(core, (core,)), *w[j:]]
 
 @patch
 def cut_line(self:_Words, line): # the same for several pieces with spaces between
-    if len(line) > _LONGEST or _other_space(line): return [t for i in range(0, len(line), _LONGEST) for t in self(line[i:i + _LONGEST])], False
+    if ' ' not in line: return self.cut(line)
     tokens, touchy = zip(*map(self.cut, line.split(' ')))
     return list(chain.from_iterable(tokens)), any(touchy)
 
@@ -211,38 +295,31 @@ class Tokenizer(PieceTokenizer):
         rules:list=RULES, # functions from text to text
         strict:bool=False, # text prepared the lesson's way, for models trained on that?
     ):
-        self.lang, self.strict, self._touchy = lang, strict, {}
-        self._special = ('<eos>', '<bos>', '<unk>') if strict else ()
-        self._spacy = _words(lang, self._special)
-        self._setup(STRICT_RULES if strict else rules, self._renew)
-
-    def _renew(self):
-        _words.cache_clear()
-        self._spacy = _words(self.lang, self._special)
-        self._touchy = {p: t for p, t in self._touchy.items() if p in self._remembered.old}
+        self.lang, self.strict = lang, strict
+        self._spacy = _words(lang, ('<eos>', '<bos>', '<unk>') if strict else ())
+        self._setup(STRICT_RULES if strict else rules, self._spacy.forget)
 
     def __reduce__(self): return Tokenizer, (self.lang, self.rules, self.strict)
 
 # %% ../nbs/01_tokenize.ipynb #d1087632
-@patch
-def _cut_pieces(self:Tokenizer, pieces): # nothing for the touchy ones
-    for p, line in zip(pieces, self._marked(pieces)):
-        tokens, touchy = self._spacy.cut_line(line)
-        if touchy: self._touchy[p] = tokens
-        yield () if touchy else tokens
+_other_space = re.compile(r'[^\S \n]').search
 
 @patch
-def _line(self:Tokenizer, line):
+def _cut_pieces(self:Tokenizer, pieces): # () for the touchy ones
+    lines = self._marked(pieces)
+    plain = max(map(len, lines)) <= _LONGEST and not _other_space('\n'.join(lines))
+    return [() if touchy else tokens for tokens, touchy in map(self._spacy.cut_line if plain else self._cut_odd, lines)]
+
+@patch
+def _cut_odd(self:Tokenizer, line): # of a piece that may be very long, or hold other white space
+    if len(line) <= _LONGEST and not _other_space(line): return self._spacy.cut_line(line)
+    return [t for i in range(0, len(line), _LONGEST) for t in self._spacy(line[i:i + _LONGEST])], False
+
+@patch
+def _cut_line(self:Tokenizer, line): # of marked text
     pieces = line.split(' ')
-    found = self._remembered(pieces)
-    if all(found): return chain.from_iterable(found)
-    if max(map(len, pieces)) <= _LONGEST: return self._spacy(apply_rules(line, self._piece_rules))
-    return chain.from_iterable(o or self._touchy.get(p, ()) for p, o in zip(pieces, found))
-
-@patch
-def _by_line(self:Tokenizer, x, found):
-    first, *others = map(self._line, x.split('\n'))
-    return [*first, *(t for l in others for t in ['\n', *l])]
+    if max(map(len, pieces)) <= _LONGEST: return self._spacy(line)
+    return list(chain.from_iterable(self._cut_odd(p)[0] for p in pieces))
 
 # %% ../nbs/01_tokenize.ipynb #a05a5e18
 def _strict_text(tok, s): return tok._spacy(apply_rules(s, STRICT_RULES))
@@ -398,10 +475,10 @@ class SubwordTokenizer(PieceTokenizer):
         self._whole = {*SPECIALS, '\n'}
         self._setup(rules)
 
-    def _cut(self, x):
+    def _cut_line(self, x): # of marked text
         return [t for w in x.split(' ') for t in ([w] if w in self._whole else self._sp.encode(w, out_type=str))]
 
-    def _cut_pieces(self, pieces): return [tuple(self._cut(x)) for x in self._marked(pieces)]
+    def _cut_pieces(self, pieces): return map(self._cut_line, self._marked(pieces))
     def _number(self, i): return self._sp.encode(str(i), out_type=str)
 
     def __reduce__(self): return SubwordTokenizer, (self.model, self.rules)
