@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNK', 'PAD', 'BOS', 'FLD', 'TK_UP', 'TK_REP', 'TK_WREP', 'SPECIALS', 'FASTAI_TOKENS', 'CLASSES', 'RULES',
-           'RULES_VERSION', 'STRICT_RULES', 'InputError', 'data_folder', 'get_texts', 'shuffle_together',
+           'RULES_VERSION', 'STRICT_RULES', 'InputError', 'data_folder', 'iter_texts', 'get_texts', 'shuffle_together',
            'split_train_valid', 'open_text', 'write_standard', 'make_clas_folder', 'make_lm_folder', 'read_classes',
            'read_standard', 'load_standard', 'overlap', 'fixup', 'piecewise', 'escape_markers', 'unescape_markers',
            'replace_wrep', 'mark_caps', 'lowercase', 'replace_rep', 'squeeze', 'apply_rules', 'undo_rules']
@@ -55,19 +55,24 @@ def _read_text(path):
     except UnicodeDecodeError as e: raise _not_utf8(path, e, f'byte {e.start}') from None
 
 # %% ../nbs/00_fixup.ipynb #9474a8ba
+def iter_texts(
+    path, # folder with one sub-folder a class, one UTF-8 file a document
+    classes:list=CLASSES, # names of the sub-folders, in the order of their ids
+): # iterator of (text, class id), files in sorted order
+    "Read a corpus stored as class folders, a document at a time"
+    path = Path(path)
+    missing = [c for c in classes if not (path/c).is_dir()]
+    if missing: raise InputError(f'{path}: no folder {", ".join(missing)}; name the class folders that are there')
+    for i, c in enumerate(classes):
+        for f in sorted(f for f in (path/c).iterdir() if f.is_file() and not f.name.startswith('.')): yield _read_text(f), i
+
 def get_texts(
     path, # folder with one sub-folder a class, one UTF-8 file a document
     classes:list=CLASSES, # names of the sub-folders, in the order of their ids
 ) -> tuple: # texts (object array [n]), labels (int64 array [n])
     "Read a corpus stored as class folders, files in sorted order"
-    path, texts, labels = Path(path), [], []
-    missing = [c for c in classes if not (path/c).is_dir()]
-    if missing: raise InputError(f'{path}: no folder {", ".join(missing)}; name the class folders that are there')
-    for i, c in enumerate(classes):
-        files = sorted(f for f in (path/c).iterdir() if f.is_file() and not f.name.startswith('.'))
-        texts += [_read_text(f) for f in files]
-        labels += [i] * len(files)
-    return _objects(texts), np.array(labels, dtype=np.int64)
+    pairs = list(iter_texts(path, classes))
+    return _objects([x for x, _ in pairs]), np.array([y for _, y in pairs], dtype=np.int64)
 
 # %% ../nbs/00_fixup.ipynb #6b385dbd
 def shuffle_together(
@@ -185,22 +190,36 @@ def _parse(row, n_lbls, width, classes, min_lbl, where):
     return (x[0] if len(x) == 1 else tuple(x)), y
 
 # %% ../nbs/00_fixup.ipynb #d9da82c3
-def _rows(path, n_lbls, classes, min_lbl, skipped=None):
+def _csv_rows(path):
     csv.field_size_limit(2**31 - 1)
-    n, width = 0, None
+    n = 0
     with open_text(path) as f:
         try:
-            for n, row in enumerate(filter(None, csv.reader(f)), 1):
-                width = width or len(row)
-                if width <= n_lbls: raise InputError(f'{path}, row 1: {width} column(s); need {n_lbls} of labels, then text')
-                try: good = _parse(row, n_lbls, width, classes, min_lbl, f'{path}, row {n}')
-                except InputError as e:
-                    if skipped is None: raise
-                    skipped.append(str(e))
-                else: yield good
+            for n, row in enumerate(filter(None, csv.reader(f)), 1): yield row
         except UnicodeDecodeError as e: raise _not_utf8(path, e, f'near row {n + 1}') from None
         except csv.Error as e: raise InputError(f'{path}, row {n + 1}: {e}; repair the quotes') from None
         except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as e: raise InputError(f'{path}, near row {n + 1}: damaged archive ({e}); fetch it again') from None
+
+def _parquet_rows(path):
+    if not path.is_file(): raise InputError(f'{path}: no such file; check the path')
+    try: import pyarrow.parquet as pq, pyarrow
+    except ImportError: raise InputError(f"{path}: reading Parquet needs pyarrow; pip install 'ulmfit_nb[parquet]', or save the table as CSV") from None
+    try:
+        for batch in pq.ParquetFile(path).iter_batches(1000):
+            yield from (['' if o is None else str(o) for o in row] for row in zip(*batch.to_pydict().values()))
+    except (pyarrow.ArrowException, OSError) as e: raise InputError(f'{path}: not a Parquet file, or a damaged one ({str(e).splitlines()[0]}); fetch it again') from None
+
+# %% ../nbs/00_fixup.ipynb #n1c5e7a9
+def _rows(path, n_lbls, classes, min_lbl, skipped=None):
+    n, width = 0, None
+    for n, row in enumerate((_parquet_rows if path.suffix == '.parquet' else _csv_rows)(path), 1):
+        width = width or len(row)
+        if width <= n_lbls: raise InputError(f'{path}, row 1: {width} column(s); need {n_lbls} of labels, then text')
+        try: good = _parse(row, n_lbls, width, classes, min_lbl, f'{path}, row {n}')
+        except InputError as e:
+            if skipped is None: raise
+            skipped.append(str(e))
+        else: yield good
     if not n: raise InputError(f'{path}: the file is empty; expected labels, then text, on each row')
 
 # %% ../nbs/00_fixup.ipynb #a0578cb3
@@ -210,7 +229,7 @@ def _label_array(labels):
 
 # %% ../nbs/00_fixup.ipynb #2bc1b719
 def read_standard(
-    path, # .csv, .csv.xz or .csv.gz in the standard format
+    path, # .csv, .csv.xz, .csv.gz or .parquet in the standard format
     n_lbls:int=1, # label columns before the text columns
     classes:list|None=None, # class names; None: from classes.txt beside the file
     chunksize:int=24000, # rows a chunk

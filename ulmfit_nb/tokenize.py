@@ -45,7 +45,7 @@ class _Remembered:
     def _learn(self, new):
         unknown = [p for p in new if p not in self.old]
         self.young.update((p, self.old[p]) for p in new.difference(unknown))
-        self.young.update(zip(unknown, (tuple(map(intern, o)) for o in self.cut(unknown))))
+        if unknown: self.young.update(zip(unknown, (tuple(map(intern, o)) for o in self.cut(unknown))))
 
     def _forget(self):
         self.old, self.young = self.young, {'\n': ('\n',)}
@@ -273,13 +273,13 @@ def cut(self:_Words, w): # tokens of a piece; and do they depend on its neighbou
     return whole, whole != tokens
 
 @patch
-def quick(self:_Words, w): # tokens of letters with at most one sign at either end, when the ends decide; else None
-    if not w or not self.plain: return
-    i, j = not w[0].isalpha(), len(w) - (not w[-1].isalpha())
-    core, rules = w[i:j], self.rules
-    if not core.isalpha() or self.before.known.get(w[:3]) != i or self.behind.known.get(w[-3:]) != len(w) - j: return
-    if i and (w[1:] in rules or w[:-1] in rules): return
-    return [*w[:i], *rules.get(core, (core,)), *w[j:]]
+def quick(self:_Words, w): # tokens of a piece of which nothing comes off, or all but letters, when its ends decide; else None
+    rules, i = self.rules, self.before.known.get(w[:3])
+    if not self.plain or i is None: return
+    j = self.behind.known.get(w[i:][-3:])
+    if i == 0 == j: return self.inner(w, rules)
+    core = w[i:-j or None] if j is not None else ''
+    if core.isalpha() and not (i and (w[i:] in rules or w[:-j or None] in rules)): return [*([w[:i]] if i else []), *rules.get(core, (core,)), *([w[-j:]] if j else [])]
 
 @patch
 def cut_line(self:_Words, line): # the same for several pieces with spaces between
@@ -475,8 +475,8 @@ class SubwordTokenizer(PieceTokenizer):
         self._whole = {*SPECIALS, '\n'}
         self._setup(rules)
 
-    def _cut_line(self, x): # of marked text
-        return [t for w in x.split(' ') for t in ([w] if w in self._whole else self._sp.encode(w, out_type=str))]
+    def _cut_line(self, x, **kw): # of marked text
+        return [t for w in x.split(' ') for t in ([w] if w in self._whole else self._sp.encode(w, out_type=str, **kw))]
 
     def _cut_pieces(self, pieces): return map(self._cut_line, self._marked(pieces))
     def _number(self, i): return self._sp.encode(str(i), out_type=str)
@@ -534,6 +534,20 @@ def config(self:SubwordTokenizer) -> dict: # kind, version, rules, n_tokens, mod
     "What is needed to cut text the same way again, beside spm.model"
     return dict(kind='subword', version=sentencepiece.__version__, rules=_rules_name(self.rules), n_tokens=len(self.itos),
                 model_hash=hashlib.sha256(self.model).hexdigest()[:16])
+
+# %% ../nbs/01_tokenize.ipynb #n8dcfe2a
+@patch
+def sample(self:SubwordTokenizer,
+    doc, # str, or tuple of str for several fields
+    alpha:float=0.2, # 0: all cuts are as likely; large: the best one
+) -> list: # its subwords, with the markers of `proc_doc`
+    "Cut a document in one of many ways, by chance; `sentencepiece.set_random_generator_seed` starts the generator"
+    draw = lambda line: self._cut_line(line, enable_sampling=True, alpha=alpha, nbest_size=-1)
+    tokens = [BOS]
+    for i, x in enumerate(_fields(doc), 1):
+        lines = apply_rules(_check_text(x, 'sample'), self.rules).split('\n')
+        tokens += [FLD, *self._number(i), *islice(chain.from_iterable(['\n', *draw(line)] for line in lines), 1, None)]
+    return tokens
 
 # %% ../nbs/01_tokenize.ipynb #6834ad47
 def tokenizer_from_config(

@@ -7,8 +7,8 @@ __all__ = ['count_tokens', 'Vocab', 'make_vocab', 'coverage', 'read_itos', 'Corp
 
 # %% ../nbs/02_vocab.ipynb #1e6079ea
 import hashlib, io, json, lzma, os, pickle, re, shutil, tempfile
-from collections import Counter
-from itertools import chain, islice
+from collections import Counter, defaultdict
+from itertools import chain, count, islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -233,10 +233,10 @@ def _articles(path):
 
 # %% ../nbs/02_vocab.ipynb #5ee052a3
 def _kind(path, text):
-    if text not in ('auto', 'csv', 'lines', 'wiki', 'folder'): raise InputError(f'text={text!r}: known are auto, csv, lines, wiki, folder')
+    if text not in ('auto', 'csv', 'lines', 'wiki', 'folder'): raise InputError(f'text={text!r}: known are auto, csv (Parquet too), lines, wiki, folder')
     if text != 'auto': return text
     if path.is_dir(): return 'folder'
-    if '.csv' in path.suffixes: return 'csv'
+    if '.csv' in path.suffixes or path.suffix == '.parquet': return 'csv'
     return 'wiki' if _title.fullmatch(next(_lines(path), '')) else 'lines'
 
 def _folder_classes(path): return read_classes(path) or sorted(o.name for o in path.iterdir() if o.is_dir())
@@ -245,7 +245,7 @@ def _pairs(path, kind, n_lbls, min_lbl):
     "Documents with their labels; None where a source has none"
     if kind == 'csv':
         for docs, labels in read_standard(path, n_lbls, chunksize=1000, min_lbl=min_lbl): yield from zip(docs, labels)
-    elif kind == 'folder': yield from zip(*get_texts(path, _folder_classes(path)))
+    elif kind == 'folder': yield from iter_texts(path, _folder_classes(path))
     else: yield from ((x, None) for x in (_articles if kind == 'wiki' else _lines)(path))
 
 # %% ../nbs/02_vocab.ipynb #3b2e1bd1
@@ -269,10 +269,9 @@ def _parts(pairs, done):
 def _write_part(tok, job):
     path, docs, labels = job
     lists = tok.proc_all(docs)
-    types = list(dict.fromkeys(chain.from_iterable(lists)))
-    place = {t: i for i, t in enumerate(types)}
+    place = defaultdict(count().__next__) # a new token gets the next place
     ids = np.fromiter(map(place.__getitem__, chain.from_iterable(lists)), dtype=np.uint32)
-    arrays = dict(ids=ids, lengths=np.array([len(o) for o in lists]), counts=np.bincount(ids), types=np.frombuffer(_json_bytes(types), np.uint8))
+    arrays = dict(ids=ids, lengths=np.array([len(o) for o in lists]), counts=np.bincount(ids), types=np.frombuffer(_json_bytes(list(place)), np.uint8))
     if labels[0] is not None: arrays['labels'] = np.array(labels, dtype=np.int64)
     content = io.BytesIO()
     np.savez(content, **arrays)
@@ -370,7 +369,7 @@ def prepare(
     src, # file, list of files, or folder of class folders
     out, # folder of the corpus; made when missing
     *,
-    text:str='auto', # 'csv', 'lines' (one document a line), 'wiki' (`= Title =` begins one), 'folder', or 'auto'
+    text:str='auto', # 'csv' (or Parquet), 'lines' (one document a line), 'wiki' (`= Title =` begins one), 'folder', or 'auto'
     n_lbls:int=1, # label columns of a CSV
     min_lbl:int=0, # number of the first class in a CSV
     lang:str='en', # language of the words
