@@ -1,0 +1,117 @@
+"""Another language, from a dump to a classifier: Korean Wikipedia in subwords, then film reviews.
+
+    python tools/another_language.py [--minutes 4] [--labels 500] [--seeds 0,1,2] [--out nbs/results/another_language.json]
+
+Reads wiki-ko-2022 and nsmc-ko of ULMFIT_DATA. A small language model is pre-trained on some articles for `--minutes`
+of one core, fine-tuned to unlabelled reviews, and classifiers are trained on a few labels from four starting points:
+random weights, reviews only, Wikipedia only, Wikipedia and then reviews. Each start takes the recipe that is better on
+held-out labels; test rows are scored once. What is done is kept in the working folder, so that the same call continues.
+"""
+import argparse, itertools, json, os, platform, subprocess, sys, time
+from datetime import date
+from pathlib import Path
+
+import numpy as np, torch
+from ulmfit_nb import transfer
+from ulmfit_nb.ablations import balanced_sample
+from ulmfit_nb.awd_lstm import get_language_model
+from ulmfit_nb.fixup import data_folder, load_standard, open_text
+from ulmfit_nb.learner import SIZES, finetune_lm, pretrain
+from ulmfit_nb.predict import evaluate, train_classifier
+from ulmfit_nb.vocab import prepare
+
+RECIPES = dict(ulmfit={}, full=dict(recipe='full', lr=5e-3))
+
+
+def said(*command):
+    try: return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError): return ''
+
+
+def processor():
+    info = Path('/proc/cpuinfo')
+    names = [l.split(':', 1)[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
+    return names[0] if names else platform.processor()
+
+
+def language_models(o, data):
+    """Folders of four language models in the same subwords, and what was measured of each."""
+    work = o.work
+    wiki = prepare(data/'wiki-ko-2022'/'wiki.train.txt.xz', work/'wiki', tokenizer='subword', max_vocab=8000, limit=o.articles, n_workers=0, progress=False)
+    valid = prepare(data/'wiki-ko-2022'/'wiki.valid.txt.xz', work/'wiki-valid', tokenizer=wiki.tokenizer, vocab=wiki.vocab, limit=50, n_workers=0, progress=False)
+    with open_text(data/'nsmc-ko'/'unsup.txt.xz') as f: (work/'reviews.txt').write_text(''.join(itertools.islice(f, o.reviews)), encoding='utf-8')
+    reviews = prepare(work/'reviews.txt', work/'reviews', text='lines', tokenizer=wiki.tokenizer, vocab=wiki.vocab, n_workers=0, progress=False)
+    torch.manual_seed(0)
+    none = dict(kind='lm', direction='fwd')
+    transfer.save_model(work/'random', get_language_model(len(wiki.vocab), *SIZES[o.size]), wiki.vocab, none, tokenizer=wiki.tokenizer)
+    if not (work/'wiki-lm'/'config.json').exists():
+        pretrain(wiki, work/'wiki-lm', valid=valid, size=o.size, minutes=o.minutes, compact=False, licence='CC BY-SA 3.0 (Korean Wikipedia, 2022)', progress=False)
+    tuned = dict(head_epochs=0, epochs=o.lm_epochs, progress=False)
+    for start, name, more in (('random', 'reviews-lm', dict(factor=1.)), ('wiki-lm', 'wiki-reviews-lm', {})):
+        if not (work/name/'config.json').exists(): finetune_lm(work/start, reviews, work/name, **tuned, **more)
+    about = dict(wiki=dict(docs=len(wiki), tokens=wiki.n_tokens, subwords=len(wiki.vocab)), reviews=dict(docs=len(reviews), tokens=reviews.n_tokens))
+    names = {'random weights': 'random', 'reviews': 'reviews-lm', 'Wikipedia': 'wiki-lm', 'Wikipedia, then reviews': 'wiki-reviews-lm'}
+    for n in names.values(): about[n] = json.loads((work/n/'config.json').read_text()).get('metrics', {})
+    return {k: work/v for k, v in names.items()}, about
+
+
+def classifiers(o, lms, data):
+    """One classifier a start, recipe and seed; accuracy on held-out labels and, for the better recipe, on test rows."""
+    docs, y, names = load_standard(data/'nsmc-ko'/'train.csv.xz')
+    test, test_y, _ = load_standard(data/'nsmc-ko'/'test.csv.xz')
+    pick = np.sort(np.random.default_rng(0).permutation(len(test))[:o.scored])
+    test, test_y = [test[i] for i in pick], np.array(names)[test_y[pick]]
+    runs = []
+    for seed, (start, lm), recipe in itertools.product(map(int, o.seeds.split(',')), lms.items(), RECIPES):
+        rows = balanced_sample(y, 2*o.labels, seed)
+        few, held = rows[:o.labels], rows[o.labels:]
+        give = lambda r: ([docs[i] for i in r], np.array(names)[y[r]])
+        out = o.work/'clas'/f'{lm.name}-{recipe}-{seed}'
+        began = time.process_time()
+        train_classifier(lm, *give(few), out, classes=names, valid=give(held), seed=seed, progress=False, **RECIPES[recipe])
+        valid = json.loads((out/'config.json').read_text())['metrics']['valid_accuracy']
+        runs.append(dict(start=start, recipe=recipe, seed=seed, valid=valid, folder=str(out.relative_to(o.work))))
+        print(f'{start}, {recipe}, seed {seed}: {valid:.3f} on held-out labels, {time.process_time() - began:.0f} s', flush=True)
+    rows = []
+    for start in lms:
+        mean = lambda r: np.mean([x['valid'] for x in runs if x['start'] == start and x['recipe'] == r])
+        best = max(RECIPES, key=mean)
+        for x in (x for x in runs if x['start'] == start and x['recipe'] == best):
+            score = o.work/x['folder']/'test.json'
+            if not score.exists(): score.write_text(json.dumps(evaluate(o.work/x['folder'], (test, test_y))['accuracy']))
+            rows.append(dict(start=start, recipe=best, seed=x['seed'], valid=x['valid'], test=json.loads(score.read_text())))
+    return rows, [{k: v for k, v in r.items() if k != 'folder'} for r in runs], letters(o, docs, y, names, test, test_y)
+
+
+def letters(o, docs, y, names, test, test_y):
+    """The same labels for logistic regression on TF-IDF of one to four letters, its strength chosen by five folds."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.pipeline import make_pipeline
+    rows = []
+    for seed in map(int, o.seeds.split(',')):
+        few = balanced_sample(y, 2*o.labels, seed)[:o.labels]
+        model = make_pipeline(TfidfVectorizer(analyzer='char_wb', ngram_range=(1, 4), sublinear_tf=True), LogisticRegressionCV(Cs=[1, 10, 100], cv=5, max_iter=2000))
+        model.fit([docs[i] for i in few], np.array(names)[y[few]])
+        rows.append(dict(seed=seed, test=float(model.score(test, test_y))))
+    return rows
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for k, v in dict(minutes=4., labels=500, articles=1500, reviews=20000, lm_epochs=2, scored=5000).items(): p.add_argument(f"--{k.replace('_', '-')}", type=type(v), default=v)
+    p.add_argument('--seeds', default='0,1,2'); p.add_argument('--size', default='tiny')
+    p.add_argument('--out', type=Path, default='nbs/results/another_language.json'); p.add_argument('--work', type=Path, default='another_language.work')
+    o = p.parse_args()
+    o.work.mkdir(parents=True, exist_ok=True)
+    data = data_folder()
+    lms, about = language_models(o, data)
+    rows, tried, tfidf = classifiers(o, lms, data)
+    result = dict(command=f'python tools/another_language.py --minutes {o.minutes:g} --labels {o.labels} --seeds {o.seeds}', commit=said('git', 'rev-parse', 'HEAD'), hardware=f'1 thread, {processor()}',
+                  date=date.today().isoformat(), size=o.size, shape=SIZES[o.size], minutes=o.minutes, labels=o.labels, scored=o.scored, lm=about, classifiers=rows, letters=tfidf, tried=tried)
+    o.out.parent.mkdir(parents=True, exist_ok=True)
+    part = o.out.with_name(f'.part.{o.out.name}')
+    part.write_text(json.dumps(result, indent=1, ensure_ascii=False) + '\n'); os.replace(part, o.out)
+
+
+if __name__ == '__main__': sys.exit(main())
