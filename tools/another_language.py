@@ -86,12 +86,14 @@ def classifiers(o, lms, data):
 def letters(o, docs, y, names, test, test_y):
     """The same labels for logistic regression on TF-IDF of one to four letters, its strength chosen by five folds."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     rows = []
     for seed in map(int, o.seeds.split(',')):
         few = balanced_sample(y, 2*o.labels, seed)[:o.labels]
-        model = make_pipeline(TfidfVectorizer(analyzer='char_wb', ngram_range=(1, 4), sublinear_tf=True), LogisticRegressionCV(Cs=[1, 10, 100], cv=5, max_iter=2000))
+        steps = make_pipeline(TfidfVectorizer(analyzer='char_wb', ngram_range=(1, 4), sublinear_tf=True), LogisticRegression(max_iter=2000))
+        model = GridSearchCV(steps, dict(logisticregression__C=[1, 10, 100]), cv=5)
         model.fit([docs[i] for i in few], np.array(names)[y[few]])
         rows.append(dict(seed=seed, test=float(model.score(test, test_y))))
     return rows
