@@ -88,7 +88,7 @@ def main():
     lm = transfer.pretrained(o.lm)
     trn, val = corpora(o.work, o.docs, lm)
     run = lambda start, seed, lr, factor, drop: one(start, seed, lr, factor, drop, lm, trn, val, o.work)
-    tried = [run('random', 99, lr, 1., drop) for lr, drop in ((4e-3, 0.), (1e-2, 0.), (1e-2, .7))]
+    tried = [run('random', 99, lr, 1., drop) for lr, drop in ((4e-3, 0.), (1e-2, 0.), (4e-3, .7), (1e-2, .7))]
     best = min(tried, key=lambda r: r['after']['loss'])
     runs = []
     for seed in map(int, o.seeds.split(',')):

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 # %% ../nbs/05_transfer.ipynb #3b68c52e
@@ -137,11 +138,10 @@ def our_tokens(
     itos:list, # words, in any of fast.ai's spellings
 ) -> list[str]: # the same list with our special tokens; fastai 2's filler words numbered
     "Rename other systems' special tokens to ours."
-    out = np.array(itos, dtype=object)
-    for theirs, ours in FASTAI_TOKENS.items(): out[out == theirs] = ours
-    fake = np.flatnonzero(out == 'xxfake')
-    out[fake] = [f'xxfake{n}' for n in range(len(fake))]
-    return out.tolist()
+    out = list(itos)
+    for w in set(out) & FASTAI_TOKENS.keys(): out[out.index(w)] = FASTAI_TOKENS[w]
+    for n in range(out.count('xxfake')): out[out.index('xxfake')] = f'xxfake{n}'
+    return out
 
 # %% ../nbs/05_transfer.ipynb #a05w0006
 @contextmanager
@@ -345,13 +345,15 @@ def number_shape(
     word:str, # a word
 ) -> str: # the word with every digit replaced by 0
     "The form of a number without its value: 1,984 → 0,000."
-    return re.sub(r'\d', '0', word)
+    return re.sub('[0-9]', '0', word)
 
-def _shapes(old, most=64):
-    "Number shape → ids of at most `most` of its most frequent words."
-    s = pd.Series(old, dtype=object)
-    s = s[s.str.contains(r'\d', regex=True)].str.replace(r'\d', '0', regex=True)
-    return {k: list(v[:most]) for k, v in s.groupby(s).groups.items()}
+def _shapes(old, wanted, most=64):
+    "Each wanted number shape → ids of at most `most` of the most frequent words that have it."
+    out = {s: [] for s in wanted}
+    zeroed = '\0'.join(old).encode().translate(bytes.maketrans(b'123456789', b'0'*9)).decode()
+    for i, s in enumerate(zeroed.split('\0')):
+        if s in out and len(out[s]) < most: out[s].append(i)
+    return out
 
 # %% ../nbs/05_transfer.ipynb #8f3b1207
 def _relatives(word, stoi, shapes):
@@ -362,7 +364,7 @@ def _relatives(word, stoi, shapes):
         if (w := word.replace('-', '')) in stoi: return 'hyphen', [stoi[w]]
         parts = [stoi.get(p) for p in word.split('-')]
         if None not in parts: return 'hyphen', parts
-    if re.search(r'\d', word): return ('number', ids) if (ids := shapes.get(number_shape(word), [])) else ('', [])
+    if re.search('[0-9]', word): return ('number', ids) if (ids := shapes.get(number_shape(word), [])) else ('', [])
     return '', []
 
 # %% ../nbs/05_transfer.ipynb #47cc2af6
@@ -416,13 +418,14 @@ def match_words(
 ) -> VocabMap:
     "Find each new word's bag of old words: itself, its relatives, or nobody."
     old, new = our_tokens(old_itos), our_tokens(new_itos)
-    index = pd.Index(old, dtype=object)
-    if not index.is_unique: raise InputError(f'old_itos holds {index[index.duplicated()][0]!r} twice')
-    row = index.get_indexer(pd.Index(new, dtype=object))
+    stoi = dict(zip(old, range(len(old))))
+    if len(stoi) < len(old): raise InputError(f'old_itos holds {pd.Index(old)[pd.Index(old).duplicated()][0]!r} twice')
+    row = np.fromiter(map(stoi.get, new, repeat(-1)), np.int64, len(new))
     how, bags = np.where(row >= 0, 'same', 'mean').astype(object), {}
     if fallback and (row < 0).any():
-        stoi, shapes = dict(zip(old, range(len(old)))), _shapes(old)
-        for i in np.flatnonzero(row < 0):
+        missing = np.flatnonzero(row < 0)
+        shapes = _shapes(old, {number_shape(new[i]) for i in missing if re.search('[0-9]', new[i])})
+        for i in missing:
             kind, ids = _relatives(new[i], stoi, shapes)
             if ids: how[i], bags[i] = kind, ids
     return VocabMap(how, *_end_to_end(row, bags), new, freq)
@@ -977,9 +980,9 @@ def pretrained(
     folder, full = models_folder()/f'{name}-{direction}', f'{name}-{direction}'
     if (folder/'config.json').exists(): return folder
     if full in PUBLISHED and (kept := cache_folder()/full/'config.json').exists(): return kept.parent
-    if full in PUBLISHED: return import_checkpoint(download(full, source), cache_folder()/full, direction=direction, name=full)
+    if full in PUBLISHED: return import_checkpoint(download(full, source), cache_folder()/full, direction=direction, name=full, licence='none stated by the publisher')
     have = sorted(p.parent.name for p in models_folder().glob('*/config.json'))
-    raise InputError(f"no pre-trained model '{full}'; shipped: {', '.join(have) or 'none'}; to be fetched: {', '.join(k for k in PUBLISHED if k != 'imdb')}")
+    raise InputError(f"no pre-trained model '{full}'; shipped: {', '.join(have) or 'none'}; to be fetched: {', '.join(k for k in PUBLISHED if k.endswith(DIRECTIONS))}")
 
 # %% ../nbs/05_transfer.ipynb #a05f0002
 def _read_member(b, where):
