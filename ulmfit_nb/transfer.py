@@ -974,13 +974,14 @@ def pretrained(
     name:str='wiki-en-small', # name of a model that ships, or 'wt103', which is fetched
     direction:str='fwd', # 'fwd' reads left to right, 'bwd' right to left
     source=None, # for a model that is fetched: a copy on disk, or another address
+    progress:bool=True, # show a bar while fetching
 ) -> Path: # its folder, for `load_lm`
     "Folder of a pre-trained model: one that comes with the package, or a published one, fetched once and kept."
     if direction not in DIRECTIONS: raise InputError(f"direction is {direction!r}, expected 'fwd' or 'bwd'")
     folder, full = models_folder()/f'{name}-{direction}', f'{name}-{direction}'
     if (folder/'config.json').exists(): return folder
     if full in PUBLISHED and (kept := cache_folder()/full/'config.json').exists(): return kept.parent
-    if full in PUBLISHED: return import_checkpoint(download(full, source), cache_folder()/full, direction=direction, name=full, licence='none stated by the publisher')
+    if full in PUBLISHED: return import_checkpoint(download(full, source, progress), cache_folder()/full, direction=direction, name=full, licence='none stated by the publisher')
     have = sorted(p.parent.name for p in models_folder().glob('*/config.json'))
     raise InputError(f"no pre-trained model '{full}'; shipped: {', '.join(have) or 'none'}; to be fetched: {', '.join(k for k in PUBLISHED if k.endswith(DIRECTIONS))}")
 
