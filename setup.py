@@ -31,7 +31,7 @@ setup(
     packages=find_packages(include=[cfg['lib_name'], f"{cfg['lib_name']}.*"]),
     package_data={cfg['lib_name']: ['models/**/*']},
     install_requires=cfg['requirements'].split(),
-    extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('demo', 'dev')},
+    extras_require={key.removesuffix('_requirements'): cfg[key].split() for key in cfg if key.endswith('_requirements')},
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),
         'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
