@@ -8,10 +8,10 @@ __all__ = ['PieceTokenizer', 'Tokenizer', 'map_chunks', 'partition_by_cores', 'g
 
 # %% ../nbs/01_tokenize.ipynb #8f40ca40
 import hashlib, io, os, pickle, re, warnings
-from collections import deque
+from collections import defaultdict, deque
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from itertools import chain, compress, islice
+from itertools import chain, compress, count, islice
 from operator import not_
 from pathlib import Path
 from sys import intern
@@ -387,7 +387,16 @@ def map_chunks(
             with ProcessPoolExecutor(n) as pool: yield from _in_order(pool, work, _state(tok), chain(first, chunks), 2 * n + 2)
 
 # %% ../nbs/01_tokenize.ipynb #74cb353d
-def _proc_all(tok, docs): return tok.proc_all(docs)
+def _pack(lists): # different tokens, the place of each running token among them, length of each list
+    place = defaultdict(count().__next__) # a new token gets the next place
+    ids = np.fromiter(map(place.__getitem__, chain.from_iterable(lists)), dtype=np.uint32)
+    return list(place), ids, [len(o) for o in lists]
+
+def _unpack(types, ids, lengths):
+    tokens = map(types.__getitem__, ids.tolist())
+    return [list(islice(tokens, n)) for n in lengths]
+
+def _proc_packed(tok, docs): return _pack(tok.proc_all(docs))
 
 def _checked(docs):
     for i, doc in enumerate(docs):
@@ -404,7 +413,9 @@ def iter_mp(self:PieceTokenizer,
 ): # iterator over lists of tokens, in the order of docs
     "Tokens of documents as they stream by"
     it = _checked(docs)
-    return chain.from_iterable(map_chunks(_proc_all, self, iter(lambda: list(islice(it, chunk)), []), n_workers, executor))
+    chunks = iter(lambda: list(islice(it, chunk)), [])
+    if executor is None and _cores(n_workers) <= 1: return chain.from_iterable(map(self.proc_all, chunks))
+    return chain.from_iterable(_unpack(*o) for o in map_chunks(_proc_packed, self, chunks, n_workers, executor))
 
 # %% ../nbs/01_tokenize.ipynb #ee490b74
 @patch

@@ -7,8 +7,8 @@ __all__ = ['count_tokens', 'Vocab', 'make_vocab', 'coverage', 'read_itos', 'Corp
 
 # %% ../nbs/02_vocab.ipynb #1e6079ea
 import hashlib, io, json, lzma, os, pickle, re, shutil, tempfile
-from collections import Counter, defaultdict
-from itertools import chain, count, islice
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 # %% ../nbs/02_vocab.ipynb #ce1b087a
 from .fixup import *
 from .tokenize import *
+from .tokenize import _pack
 
 # %% ../nbs/02_vocab.ipynb #621953af
 def count_tokens(
@@ -268,10 +269,8 @@ def _parts(pairs, done):
 # %% ../nbs/02_vocab.ipynb #5c392c05
 def _write_part(tok, job):
     path, docs, labels = job
-    lists = tok.proc_all(docs)
-    place = defaultdict(count().__next__) # a new token gets the next place
-    ids = np.fromiter(map(place.__getitem__, chain.from_iterable(lists)), dtype=np.uint32)
-    arrays = dict(ids=ids, lengths=np.array([len(o) for o in lists]), counts=np.bincount(ids), types=np.frombuffer(_json_bytes(list(place)), np.uint8))
+    types, ids, lengths = _pack(tok.proc_all(docs))
+    arrays = dict(ids=ids, lengths=np.array(lengths), counts=np.bincount(ids), types=np.frombuffer(_json_bytes(types), np.uint8))
     if labels[0] is not None: arrays['labels'] = np.array(labels, dtype=np.int64)
     content = io.BytesIO()
     np.savez(content, **arrays)
