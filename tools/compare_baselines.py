@@ -85,7 +85,7 @@ class FastText:
             f.writelines(f'__label__{c} {x}\n' for x, c in zip(X, y)); f.flush()
             self.model = fasttext.train_supervised(f.name, thread=1, verbose=0, bucket=200_000, minCount=1, **self.get_params())
         return self
-    def predict(self, X): return np.array([int(self.model.f.predict(x, 1, 0., 'strict')[0][1].removeprefix('__label__')) for x in X])
+    def predict(self, X): return np.array([int(self.model.f.predict(x + '\n', 1, 0., 'strict')[0][1].removeprefix('__label__')) for x in X])
     def score(self, X, y): return (self.predict(X) == y).mean()
 
 
