@@ -14,7 +14,6 @@ from pathlib import Path
 
 # %% ../nbs/06a_predict.ipynb #c4
 import numpy as np, pandas as pd, torch
-import torch.nn.functional as F
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from fastcore.basics import patch
@@ -91,19 +90,20 @@ def _valid_pair(valid, docs, y, names, seed):
         trn, val = hold_out(y, valid or 0, seed)
         return [docs[i] for i in trn], y[trn], ([docs[i] for i in val], y[val]) if len(val) else None
     vdocs = check_docs(valid[0], 'valid', 1)
-    return docs, y, (vdocs, encode_labels(valid[1], len(vdocs), names)[0])
+    return docs, y, (vdocs, encode_targets(valid[1], len(vdocs), names)[1])
 
 def _weights_of(class_weights, y, k):
     "Weight of each class in the loss: as given, or against its frequency."
     if not isinstance(class_weights, str): return class_weights
     if class_weights != 'balanced': raise InputError(f"class_weights is {class_weights!r}: 'balanced', or one number a class")
+    if y.ndim == 2: return (len(y) - y.sum(0)) / np.maximum(y.sum(0), 1) # a label's presence against its absence
     return len(y) / (k * np.bincount(y, minlength=k))
 
 # %% ../nbs/06a_predict.ipynb #c27
 def train_classifier(
     lm, # folder of a language model (fine-tuned to your text, at best), or the name of one that ships
     docs, # documents, as `check_docs` takes them
-    labels, # a label for each; any kind, or places in `classes`
+    labels, # a label for each, of any kind, or places in `classes`; several for each: lists, or rows of 0 and 1
     out, # model folder to write; its run's files go to `out` + '.run'
     *,
     classes=None, # the classes in order; None: what is found in `labels`, sorted
@@ -118,8 +118,10 @@ def train_classifier(
     bptt:int=70, # words in a piece
     crop:int|None=None, # train on the last so many words of a document only, which is faster; None: on all
     hidden:tuple=(50,), # widths of the head between pooling and logits
+    pool:str='concat', # 'concat', or 'attention' in place of the mean
     class_weights=None, # weight of each class in the loss, or 'balanced'
     label_smoothing:float=0., # share of the target spread over all classes
+    gamma:float=0., # exponent of the focal loss; 0: plain
     compact:bool=False, # store int8 rows
     seed:int=42, # of the held-out part, the head, the order and the masks
     progress:bool=True, # print the plan and show bars
@@ -128,19 +130,19 @@ def train_classifier(
 ) -> Path: # the model folder
     "Train a classifier on a language model; the same call continues after an interruption (lesson 1:40:20)."
     docs = check_docs(docs, 'docs', 2)
-    y, names = encode_labels(labels, len(docs), classes)
+    kind, y, names = encode_targets(labels, len(docs), classes)
     for k in tuning: _known(k)
     folder = _lm_folder(lm, direction)
     docs, y, held = _valid_pair(valid, docs, y, names, seed)
     size = classifier_size(len(docs))
     recipe = dict(recipe=recipe, epochs=epochs or size['epochs'], lr=lr, **tuning)
     about = dict(recipe, bs=bs or size['bs'], drop_mult=drop_mult, max_seq=max_seq, bptt=bptt, crop=crop, hidden=list(hidden), class_weights=class_weights,
-                 label_smoothing=label_smoothing, seed=seed)
+                 pool=pool, label_smoothing=label_smoothing, gamma=gamma, seed=seed)
     if crop is not None and crop < 1: raise InputError(f'crop is {crop}: it must be at least 1, or None')
     key = _digest(_identity(folder), direction, docs, y, names, held, about, compact)
     if _made(out, key): return Path(out)
     with _seeded(seed):
-        model, vocab, lm_config = classifier_from(folder, len(names), direction=direction, bptt=bptt, max_seq=max_seq, hidden=hidden, drop_mult=drop_mult)
+        model, vocab, lm_config = classifier_from(folder, len(names), direction=direction, bptt=bptt, max_seq=max_seq, hidden=hidden, drop_mult=drop_mult, pool=pool, kind=kind)
         tok, run = tokenizer_from_config(lm_config['tokenizer'], folder), Path(f'{out}.run')/key
         learn = _learner(model, run, tok, vocab, direction, (docs, y), held, about)
         history = finetune_classifier(learn, checkpoint=run if resume else None, progress=progress, **recipe)
@@ -171,14 +173,19 @@ def _learner(model, run, tok, vocab, direction, train, held, about):
     trn_dl = TextLoader(ds, about['bs'], SortishSampler(ds, bs=about['bs'], seed=about['seed']))
     val_dl = held and TextLoader(TextDataset(_numbers(held[0], tok, vocab, direction), held[1]), 64)
     weights = _weights_of(about['class_weights'], train[1], model.head['layers'][-1])
-    return RNN_Learner(model, ModelData(run, trn_dl, val_dl), class_weights=weights, label_smoothing=about['label_smoothing'], seed=about['seed'])
+    return RNN_Learner(model, ModelData(run, trn_dl, val_dl), class_weights=weights, label_smoothing=about['label_smoothing'], gamma=about['gamma'], seed=about['seed'])
+
+def _answers(z, kind):
+    "Log probabilities from logits: [n, classes], or [n, labels, 2] of no and yes."
+    z = z.double().numpy()
+    return temper(np.stack([np.zeros_like(z), z], -1) if kind == 'multi' else z, 1)
 
 def _about_classifier(learn, lm_config, names, docs, held, about, history, key):
     "The config of a trained classifier."
     last = history.iloc[-1]
     metrics = {k: float(last[c]) for k, c in dict(valid_loss='val_loss', valid_accuracy='accuracy').items() if c in history}
     temper = dict(method='none', temperature=1.)
-    if held: temper = calibrate(F.log_softmax(learn.predict_logits(learn.data.val_dl.ds).double(), 1).numpy(), held[1])
+    if held: temper = calibrate(_answers(learn.predict_logits(learn.data.val_dl.ds), learn.kind), held[1])
     return dict(kind='classifier', direction=lm_config['direction'], classes=names.tolist(), classes_dtype=names.dtype.str, head=learn.model.head,
                 n_fields=_n_fields(docs[0]), recipe=json.loads(json.dumps(dict(about, labels=len(docs)), default=_plain)), metrics=metrics, calibration=temper, run=key,
                 history=history.to_dict('records'), rules_version=lm_config.get('rules_version'), trained=date.today().isoformat())
@@ -203,9 +210,9 @@ class Member:
 
     def log_proba(self,
         ids:list, # documents as this network's ids
-    ) -> np.ndarray: # [n, classes] float64
+    ) -> np.ndarray: # [n, classes], or [n, labels, 2] of no and yes; float64
         "Log probabilities, in the order given; tempered, if this network was matched to a teacher."
-        return temper(predict_logits(self.model, ids).double(), self.config.get('matched_temperature', 1.))
+        return temper(_answers(predict_logits(self.model, ids), self.model.head['kind']), self.config.get('matched_temperature', 1.))
 
     def save(self, folder):
         "Write the network to a folder as it was read."
@@ -242,21 +249,23 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        tags.classifier_tags.multi_label = True
         return tags
 
 # %% ../nbs/06a_predict.ipynb #c56
 @patch
 def fit(self:ULMFiTClassifier,
     X, # documents, as `check_docs` takes them
-    y, # a label for each
+    y, # a label for each; several for each: lists, or rows of 0 and 1
     unlabelled=None, # more documents of the same kind, for the language model
 ) -> ULMFiTClassifier: # itself
     "Fine-tune the language model to all the text, then train the classifier on the labels."
     docs = check_docs(X, 'X', 2)
-    ids, self.classes_ = encode_labels(y, len(docs))
+    self.kind_, ids, self.classes_ = encode_targets(y, len(docs))
     more = check_docs([] if unlabelled is None else unlabelled, 'unlabelled')
     share = self._share(ids)
     if not 0 <= self.teach <= 1: raise InputError(f'teach is {self.teach}: it must be between 0 and 1')
+    if self.teach and self.kind_ == 'multi': raise InputError('teach: LSA teaches one label a text; with several, set teach=0')
     if self.teach and len(more) < 2: raise InputError(f'teach is {self.teach}, but there is nothing to label: give fit more documents as `unlabelled`, or set teach=0')
     self.n_fields_, self.members_, self.runs_ = _n_fields(docs[0]), [], {}
     with tempfile.TemporaryDirectory() if self.work is None else nullcontext(self.work) as work:
@@ -340,7 +349,7 @@ def _language_model(self:ULMFiTClassifier, direction, docs, more, work):
 def _train(self:ULMFiTClassifier, lms, docs, ids, rows, held, more, work):
     "A classifier for each direction, trained on `rows` and watched on `held`; with a teacher, on what it labels too."
     show = dict(progress=self.progress, resume=self.work is not None)
-    watch = ([docs[i] for i in held], self.classes_[ids[held]]) if len(held) else None
+    watch = ([docs[i] for i in held], self._labels(ids[held])) if len(held) else None
     some, y, members = [docs[i] for i in rows], ids[rows], []
     teacher, extra, said, kept = self._teacher(some, y, docs, more, work) if self.teach else (None, [], y[:0], [])
     own = dict(epochs=self.epochs, lr=self.lr, bs=self.bs, drop_mult=self.drop_mult)
@@ -348,10 +357,13 @@ def _train(self:ULMFiTClassifier, lms, docs, ids, rows, held, more, work):
     args |= {k: v for k, v in own.items() if v is not None} | (self.options or {})
     for d, lm in lms.items():
         out = work/f"{d}-{_digest(_identity(lm), some, y, extra, said, args)}"
-        members.append(Member(train_classifier(lm, some + extra, self.classes_[np.concatenate([y, said])], out, direction=d, **show, **args)))
+        members.append(Member(train_classifier(lm, some + extra, self._labels(np.concatenate([y, said]) if len(said) else y), out, direction=d, **show, **args)))
         self.runs_.setdefault(d, {}).setdefault('classifier', out)
     if teacher: _match(members, teacher, kept, len(extra))
     return members + [teacher] * (teacher is not None)
+
+@patch
+def _labels(self:ULMFiTClassifier, ids): return ids if self.kind_ == 'multi' else self.classes_[ids]
 
 # %% ../nbs/06a_predict.ipynb #c63
 @patch
@@ -359,9 +371,9 @@ def _calibrate(self:ULMFiTClassifier, share, lms, docs, ids, val, more, work):
     "Find the temperature on documents that were not learnt from, if there are any."
     self.temperature_ = 1.
     if share == 'cross':
-        fold = np.empty(len(ids), int)
-        for c in np.unique(ids): fold[ids == c] = np.arange((ids == c).sum()) % 3
-        log_p = np.empty((len(ids), len(self.classes_)))
+        fold, alike = np.empty(len(ids), int), np.zeros(len(ids)) if self.kind_ == 'multi' else ids
+        for c in np.unique(alike): fold[alike == c] = np.arange((alike == c).sum()) % 3
+        log_p = np.empty((len(ids), *self._shape()))
         for k in range(3):
             members = self._train(lms, docs, ids, np.flatnonzero(fold != k), [], more, work)
             log_p[fold == k] = pool(_members_say(members, [docs[i] for i in np.flatnonzero(fold == k)]))
@@ -397,34 +409,57 @@ def _checked(self:ULMFiTClassifier, X):
 def by_member(self:ULMFiTClassifier,
     X, # documents
     chunk:int=4096, # documents at a time
-) -> dict: # name → log probabilities, [n, classes], before the average is tempered
+) -> dict: # name → log probabilities, [n, classes] or [n, labels, 2] of no and yes, before the average is tempered
     "What each member says by itself."
     docs = self._checked(X)
     parts = [_members_say(self.members_, docs[i:i + chunk]) for i in range(0, len(docs), chunk)]
-    said = map(np.concatenate, zip(*parts)) if parts else [np.empty((0, len(self.classes_)))] * len(self.members_)
+    said = map(np.concatenate, zip(*parts)) if parts else [np.empty((0, *self._shape()))] * len(self.members_)
     return dict(zip(_names_of(self.members_), said))
 
 @patch
 def log_proba(self:ULMFiTClassifier,
     X, # documents
     chunk:int=4096, # documents at a time
-) -> np.ndarray: # [n, classes]
+) -> np.ndarray: # [n, classes], or [n, labels, 2] of no and yes
     "Log probabilities: the members' mean, tempered."
     return temper(pool(list(self.by_member(X, chunk).values())), self.temperature_)
 
 @patch
+def _shape(self:ULMFiTClassifier): return (len(self.classes_), 2) if self.kind_ == 'multi' else (len(self.classes_),)
+
+# %% ../nbs/06a_predict.ipynb #06a0pred
+@patch
 def predict_proba(self:ULMFiTClassifier,
     X, # documents
-) -> np.ndarray: # [n, classes], rows sum to 1, columns as in `classes_`
+) -> np.ndarray: # [n, classes], columns as in `classes_`; rows sum to 1, unless a document may have several labels
     "Probability of each class."
-    return np.exp(self.log_proba(X))
+    log_p = self.log_proba(X)
+    return np.exp(log_p[..., 1] if log_p.ndim == 3 else log_p)
 
 @patch
 def predict(self:ULMFiTClassifier,
     X, # documents
-) -> np.ndarray: # a label for each
-    "The most probable class."
-    return self.classes_[self.log_proba(X).argmax(1)]
+    least:float=0., # no answer, None, where the best class has less probability
+) -> np.ndarray: # a label for each; rows of 0 and 1 if a document may have several
+    "The most probable class, or the labels that are likelier than not."
+    p = self.predict_proba(X)
+    if not 0 <= least <= 1: raise InputError(f'least is {least}: a probability between 0 and 1')
+    if self.kind_ == 'multi':
+        if least: raise InputError('least: for one label a document; with several, compare predict_proba with thresholds of your own')
+        return (p > .5).astype(int)
+    said = self.classes_[p.argmax(1)]
+    return said if not least else np.where(p.max(1) >= least, said.astype(object), None)
+
+@patch
+def score(self:ULMFiTClassifier,
+    X, # documents
+    y, # their labels
+    sample_weight=None, # weight of each document
+) -> float: # 0 to 1
+    "Share of documents whose label, or whose labels all, are right."
+    y = encode_targets(y, len(check_docs(X)), self.classes_)[1]
+    said = self.log_proba(X).argmax(-1)
+    return float(np.average((said == y).reshape(len(y), -1).all(1), weights=sample_weight))
 
 # %% ../nbs/06a_predict.ipynb #c73
 @patch
@@ -434,17 +469,18 @@ def report(self:ULMFiTClassifier,
 ) -> pd.DataFrame: # a row a member and one for the average: accuracy, loss, calibration error
     "Each member beside the average of all."
     docs = self._checked(X)
-    ids = encode_labels(y, len(docs), self.classes_)[0]
+    ids = encode_targets(y, len(docs), self.classes_)[1]
     said = self.by_member(docs)
     if len(said) > 1: said['both' if self._both() else 'average'] = pool(list(said.values()))
     if self.temperature_ != 1: said['tempered'] = temper(list(said.values())[-1], self.temperature_)
-    return pd.DataFrame({k: dict(accuracy=(l.argmax(1) == ids).mean(), loss=-l[np.arange(len(ids)), ids].mean(),
-                                 calibration_error=calibration_error(l, ids)) for k, l in said.items()}).T
+    keep = ('accuracy', 'loss', 'calibration_error')
+    return pd.DataFrame({k: {m: v for m, v in self._measured(l, ids).items() if m in keep} for k, l in said.items()}).T
+
+@patch
+def _measured(self:ULMFiTClassifier, log_p, ids): return (measure_labels if self.kind_ == 'multi' else measure)(log_p, ids, self.classes_)
 
 @patch
 def _both(self:ULMFiTClassifier): return [m.direction for m in self.members_] == ['fwd', 'bwd']
-
-
 
 # %% ../nbs/06a_predict.ipynb #n01a1881
 TAUGHT = dict(epochs=4, steps=1, lr=.02, factor=1.3, drop_mult=.3, bs=32, crop=140) # of `train_classifier`, for networks that a teacher gives thousands of documents
@@ -548,6 +584,7 @@ def _assembled(members, calibration, params):
     known = ULMFiTClassifier().get_params()
     model = ULMFiTClassifier(**{k: v for k, v in params.items() if k in known})
     model.classes_, model.n_fields_, model.members_, model.runs_ = members[0].classes, members[0].config.get('n_fields', 1), members, {}
+    model.kind_ = members[0].config.get('head', {}).get('kind', 'single')
     model.calibration_, model.temperature_ = calibration, calibration['temperature']
     return model
 
@@ -669,10 +706,11 @@ def explain(self:ULMFiTClassifier,
     doc, = self._checked([text])
     words, cuts, free = self._cut_up(doc)
     log_p = self.log_proba([doc])[0]
-    c = int(log_p.argmax()) if label is None else int(encode_labels([label], 1, self.classes_)[0][0])
+    p = np.exp(log_p[:, 1] if log_p.ndim == 2 else log_p)
+    c = int(p.argmax()) if label is None else int(encode_labels([label], 1, self.classes_)[0][0])
     scores = occlusion(lambda texts: self._log_odds(texts, cuts, c), range(len(words)), free, most)
     keep = [i for i, w in enumerate(words) if w]
-    return Explanation([words[i] for i in keep], scores[keep], self.classes_[c], math.exp(log_p[c]))
+    return Explanation([words[i] for i in keep], scores[keep], self.classes_[c], float(p[c]))
 
 # %% ../nbs/06a_predict.ipynb #c104
 @patch
@@ -687,6 +725,7 @@ def _log_odds(self:ULMFiTClassifier, texts, cuts, c):
     "Log-odds of class `c` for texts given as numbers of their words."
     said = [m.log_proba([m.numbers([t for i in text for t in cut[i]]) for text in texts]) for m, cut in zip(self.members_, cuts)]
     log_p = temper(pool(said), self.temperature_)
+    if log_p.ndim == 3: return log_p[:, c, 1] - log_p[:, c, 0]
     return log_p[:, c] - np.logaddexp.reduce(np.delete(log_p, c, 1), 1)
 
 # %% ../nbs/06a_predict.ipynb #c122
@@ -713,11 +752,30 @@ def evaluate(
         y = _csv_labels(ids, names, model.classes_, data)
     else:
         docs = check_docs(data[0], 'docs', 1)
-        y = encode_labels(data[1], len(docs), model.classes_)[0]
+        y = encode_targets(data[1], len(docs), model.classes_)[1]
     said = model.by_member(docs)
-    out = measure(temper(pool(list(said.values())), model.temperature_), y, model.classes_)
-    if len(said) > 1: out['members'] = {k: {m: v for m, v in measure(l, y, model.classes_).items() if m in ('accuracy', 'loss', 'calibration_error')} for k, l in said.items()}
+    out = model._measured(temper(pool(list(said.values())), model.temperature_), y)
+    if len(said) > 1: out['members'] = {k: {m: v for m, v in model._measured(l, y).items() if m in ('accuracy', 'loss', 'calibration_error')} for k, l in said.items()}
     return out
+
+# %% ../nbs/06a_predict.ipynb #06a0di02
+@patch
+def diagnose(self:ULMFiTClassifier,
+    X, # documents
+    y, # their labels, one each
+    k:int=10, # hardest texts to list
+) -> dict: # tables: classes, confusion, length, unknown, hardest, silence
+    "Where a classifier is right and where it is not."
+    docs = self._checked(X)
+    if self.kind_ == 'multi': raise InputError('diagnose is for one label a document; evaluate gives the figures of several')
+    if not docs: raise InputError('X holds no documents: there is nothing to diagnose')
+    ids, log_p = encode_labels(y, len(docs), self.classes_)[0], self.log_proba(docs)
+    m, hit, M = self.members_[0], log_p.argmax(1) == ids, measure(log_p, ids, self.classes_)['confusion']
+    numbers = _numbers(docs, m.tok, m.vocab)
+    unknown = [(np.asarray(n) == 0).mean() if len(n) else 0. for n in numbers]
+    return dict(classes=bootstrap_scores(log_p, ids, self.classes_), length=by_band(hit, [len(n) for n in numbers]), unknown=by_band(hit, unknown),
+                confusion=pd.DataFrame(M, index=[f'is {c}' for c in self.classes_], columns=[f'called {c}' for c in self.classes_]),
+                hardest=hardest(docs, log_p, ids, self.classes_, k), silence=abstention(log_p, ids))
 
 # %% ../nbs/06a_predict.ipynb #c129
 def _stream(src, n_lbls):
@@ -747,7 +805,7 @@ def _writer(f, format, classes):
     if format == 'jsonl': return lambda label, p: f.write(json.dumps(dict(label=label, proba=dict(zip(names, p))), ensure_ascii=False) + '\n')
     rows = csv.writer(f, lineterminator='\n')
     rows.writerow(['label', *(f'p({c})' for c in names)])
-    return lambda label, p: rows.writerow([label, *p])
+    return lambda label, p: rows.writerow([';'.join(map(str, label)) if isinstance(label, list) else label, *p])
 
 def _format_of(out, format):
     "'csv' or 'jsonl', by the argument or the file's name."
@@ -773,6 +831,11 @@ def predict_file(
         while some := first or list(islice(docs, chunk)):
             first = []
             p = model.predict_proba(some).round(6)
-            for label, row in zip(model.classes_[p.argmax(1)].tolist(), p.tolist()): write(label, row)
+            for label, row in zip(_said(model, p), p.tolist()): write(label, row)
             f.flush(); n += len(some)
     return n
+
+def _said(model, p):
+    "The label of each document; of several labels, a list."
+    if model.kind_ == 'multi': return [[c for c, q in zip(model.classes_.tolist(), row) if q > .5] for row in p]
+    return model.classes_[p.argmax(1)].tolist()

@@ -8,7 +8,7 @@ __all__ = ['check_docs', 'encode_labels', 'encode_targets', 'hold_out', 'temper'
            'hardest', 'abstention']
 
 # %% ../nbs/06_scores.ipynb #5c0re004
-import math, textwrap
+import math, sys, textwrap, warnings
 
 # %% ../nbs/06_scores.ipynb #5c0re005
 import numpy as np
@@ -35,7 +35,7 @@ def check_docs(
 ) -> list: # str, or tuples of str of one length
     "Look at every document once; what is not text is an error that names its row."
     docs = _rows_of(X, where)
-    if len(docs) < least: raise InputError(f"{where} holds {len(docs) or 'no'} documents: give at least {least}")
+    if len(docs) < least: raise InputError(f"{where} holds {len(docs) or 'no'} documents (n_samples={len(docs)}): give at least {least}")
     for i, d in enumerate(docs):
         for x in _wrong(d): raise InputError(f'{where}, row {i}: {textwrap.shorten(repr(x), 40)} is not text but {type(x).__name__}; fill it or drop the row')
     n = [_n_fields(d) for d in docs]
@@ -57,7 +57,7 @@ def encode_labels(
     if y.ndim != 1 or any(isinstance(v, (list, tuple, set, dict, np.ndarray)) for v in y[:100]): raise InputError('y holds lists: give one label for each document')
     if len(y) != n: raise InputError(f'X holds {n} documents but y {len(y)} labels')
     for i in np.flatnonzero(pd.isna(y)): raise InputError(f'y, row {i}: the label is missing ({y[i]})')
-    if y.dtype.kind == 'f' and (y != np.floor(y)).any(): raise InputError(f'y holds {y[y != np.floor(y)][0]}: labels are classes, not measurements')
+    if y.dtype.kind == 'f' and (y != np.floor(y)).any(): raise InputError(f'Unknown label type: y holds {y[y != np.floor(y)][0]}: labels are classes, not measurements')
     try: found = np.unique(y)
     except TypeError: raise InputError('y mixes labels of different kinds: make them all strings or all numbers') from None
     names = found if classes is None else np.asarray(classes)
@@ -84,7 +84,7 @@ def encode_targets(
     classes=None, # the classes in order; None: what is found in `y`, sorted
 ) -> tuple: # 'single' or 'multi'; class numbers (int64 [n]) or rows of 0 and 1 (float32 [n, classes]); classes (array)
     "Labels of either kind as numbers, and the classes those numbers stand for."
-    rows, names = _label_rows(y, classes)
+    rows, names = _label_rows(y := _as_labels(y), classes)
     if rows is None: return 'single', *encode_labels(y, n, classes)
     if len(rows) != n: raise InputError(f'X holds {n} documents but y {len(rows)} rows of labels')
     if not np.isin(rows, (0, 1)).all(): raise InputError(f'y holds {rows[~np.isin(rows, (0, 1))][0]}: rows of labels are made of 0 and 1')
@@ -93,6 +93,18 @@ def encode_targets(
     return 'multi', rows.astype(np.float32), names
 
 # %% ../nbs/06_scores.ipynb #5c0re103
+def _as_labels(y):
+    "Labels as a list or an array: a single column lies down, lists of 0 and 1 of one length are rows."
+    if y is None: raise InputError('a classifier requires y to be passed, but the target y is None')
+    if not hasattr(y, '__len__') and hasattr(y, '__array__'): y = np.asarray(y)
+    if getattr(y, 'ndim', 1) == 2 and y.shape[1] == 1:
+        warnings.warn('A column-vector y was passed when a 1d array was expected: it is taken as one label a document', UserWarning if 'sklearn' not in sys.modules else sys.modules['sklearn.exceptions'].DataConversionWarning)
+        return np.asarray(y)[:, 0]
+    if isinstance(y, (list, tuple)) and y and all(isinstance(v, (list, tuple, np.ndarray)) for v in y) and len({len(v) for v in y}) == 1:
+        flat = {c for v in y for c in (v.tolist() if hasattr(v, 'tolist') else v)}
+        if flat <= {0, 1} and any(len(set(map(int, v))) < len(v) for v in y): return np.asarray(y)
+    return y
+
 def _label_rows(y, classes):
     "Rows of 0 and 1 and the classes, if `y` holds several labels a document; else None, None."
     if hasattr(y, 'columns'): return y.to_numpy(), np.asarray(y.columns if classes is None else classes)
