@@ -35,7 +35,8 @@ def fastai_worker(folder):
     torch.set_num_threads(1); set_seed(0)
     df, texts = pd.read_csv(folder/'train.csv'), json.loads((folder/'texts.json').read_text())
     first = TextDataLoaders.from_df(df, text_col='text', label_col='label', bs=32, valid_pct=.2, seed=42)
-    vocab = (list(first.vocab[0]) + [f'xxf{i}' for i in range(V)])[:V]
+    real = list(dict.fromkeys(first.vocab[0]))
+    vocab = (real + [f'xxf{i}' for i in range(V)])[:V] # filled up with words that do not occur
     dls = TextDataLoaders.from_df(df, text_col='text', label_col='label', text_vocab=vocab, bs=32, valid_pct=.2, seed=42)
     learn = text_classifier_learner(dls, AWD_LSTM, pretrained=False, drop_mult=.5, max_len=72 * 20)
     learn.remove_cb(ProgressCallback); learn.path = folder

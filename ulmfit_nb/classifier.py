@@ -312,7 +312,7 @@ class RunningPool:
 def pooled(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs), padding behind them
     lengths:Tensor|None=None, # words in each text, (bs,); None: read off the padding
-    budget:int=16_384, # words in a piece, over all texts: decides the memory
+    budget:int=4096, # words in a piece, over all texts: decides the memory, and how soon a text that has ended leaves
     query:Tensor|None=None, # of attention pooling, (emb_sz,)
 ) -> Tensor: # (bs, 3 emb_sz)
     "Pooled features of whole documents without keeping their states: constant memory at any length."
