@@ -298,9 +298,13 @@ class RunningPool:
         left = (self.n[rows] - a).clamp(max=len(h))
         last, top, mean = concat_pool(h, left, self.query).chunk(3, 1)
         self.last[rows], self.top[rows] = last, torch.maximum(self.top[rows], top)
-        new = (left.to(h.dtype).log() if self.query is None else attention_scores(h, left, self.query).logsumexp(0))[:, None]
-        both = torch.logaddexp(self.mass[rows], new)
-        self.mean[rows], self.mass[rows] = self.mean[rows] * (self.mass[rows] - both).exp() + mean * (new - both).exp(), both
+        share = (left / (a + left))[:, None] if self.query is None else self._share(rows, attention_scores(h, left, self.query).logsumexp(0)[:, None])
+        self.mean[rows] += (mean - self.mean[rows]) * share
+
+    def _share(self, rows, new):
+        "What part of the attention so far went to the piece whose log weight is `new`."
+        self.mass[rows] = both = torch.logaddexp(self.mass[rows], new)
+        return (new - both).exp()
 
     def features(self) -> Tensor: # (bs, 3d)
         "What `concat_pool` would say of all states at once."
