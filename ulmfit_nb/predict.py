@@ -639,7 +639,8 @@ def _parts(tok, doc):
     for i, text in enumerate(doc if isinstance(doc, tuple) else (doc,), 1):
         out.append(('\n' if i > 1 else '', [FLD, *tok._number(i)], False))
         for group in _groups(tok, text):
-            tokens = tok._remembered(group)
+            found = tok._remembered(group)
+            tokens = list(chain.from_iterable(found)) if all(found) else list(tok._by_line(' '.join(group), found))
             out.append((undo_rules(' '.join(group)).strip(' ') or ' '.join(group), tokens, bool(tokens)))
     return out
 

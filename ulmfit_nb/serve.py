@@ -190,11 +190,12 @@ class _Network:
         except Exception as e: raise InputError(f'{folder}/model.onnx: not readable ({str(e).splitlines()[0][:80]})') from None
 
     def proba(self, ids, bs):
-        "Probabilities of documents given as ids, in their order; a batch holds no text shorter than half its longest."
+        "Probabilities of documents given as ids, in their order; a batch holds texts of like length."
         n = np.array([len(i) for i in ids])
         order, out = np.argsort(-n, kind='stable'), None
         while len(order):
-            k = min(max(bs, 16_384 // max(1, n[order[0]])), int((2 * n[order] >= n[order[0]]).sum()))
+            like = lambda share: int((n[order] >= share * n[order[0]]).sum())
+            k = min(max(bs, 16_384 // max(1, n[order[0]])), max(like(.8), min(8, like(.5))))
             idx, order = order[:k], order[k:]
             x = np.ones((len(idx), max(1, n[idx[0]])), np.int64)
             for row, i in zip(x, idx): row[:n[i]] = ids[i]
