@@ -167,7 +167,6 @@ def main():
     a = p.parse_args()
     os.environ['OMP_NUM_THREADS'] = '1'
     if a.worker: return serve_orders(a.worker, a.folder)
-    from quickstart_seeds import cpu, said
     import pandas as pd
     from ulmfit_nb.fixup import data_folder, load_standard
     folder = Path(tempfile.mkdtemp())
@@ -178,27 +177,32 @@ def main():
     (folder/'texts.json').write_text(json.dumps(dict(many=many, one=sorted(many, key=lambda t: len(t.split()))[len(many) // 2])))
     theirs, ours, seen = Worker(a.peer, 'fastai', folder), Worker(sys.executable, 'ours', folder), {}
     forms, note = ('fp32', 'ONNX fp32', 'ONNX int8'), lambda k, v: seen.setdefault(k, []).append(v)
+    memory = {}
     for r in range(a.rounds):
         for what in ('answers', 'one'):
             note(f'{what} fastai', theirs.ask(what))
             for f in forms: note(f'{what} {f}', ours.ask(f'{what} {f}'))
         for f, code in COLD.items(): note(f'cold {f}', cold(a.peer if f == 'fastai' else sys.executable, code, folder))
-        print(f'round {r + 1}', {k: round(v[-1], 3) for k, v in seen.items()}, flush=True)
-    memory = dict(fastai=theirs.ask('peak'), ours=ours.ask('peak'))
-    for r in range(2):
+        if not r: memory['before training'] = dict(fastai=theirs.ask('peak'), ours=ours.ask('peak'))
         note('train fastai', theirs.ask('train')); note('train fp32', ours.ask('train'))
-    memory = dict(before_training=memory, with_training=dict(fastai=theirs.ask('peak'), ours=ours.ask('peak')))
+        memory['with training'] = dict(fastai=theirs.ask('peak'), ours=ours.ask('peak'))
+        print(f'round {r + 1}', {k: round(v[-1], 3) for k, v in seen.items()}, flush=True)
+        write(a, folder, seen, memory, forms, r + 1)
+    for w in (theirs, ours): w.p.terminate()
+
+
+def write(a, folder, seen, memory, forms, rounds):
+    """What is known so far, as JSON."""
+    from quickstart_seeds import cpu, said
     ratio = lambda what, f: statistics.median(t / o for t, o in zip(seen[f'{what} fastai'], seen[f'{what} {f}']))
     ratios = {f'{a.docs} reviews, batches of {BS}': {f: ratio('answers', f) for f in forms}, 'one review': {f: ratio('one', f) for f in forms}, 'cold start': {f: ratio('cold', f) for f in forms},
               'training step, words a second': {'fp32': statistics.median(o / t for t, o in zip(seen['train fastai'], seen['train fp32']))}}
-    kib = lambda f: sum(x.stat().st_size for x in f.rglob('*') if x.is_file()) if f.is_dir() else f.stat().st_size
-    out = dict(command=' '.join(['python', 'tools/bench_predict.py', f'--rounds {a.rounds} --docs {a.docs}']), commit=said('git', 'rev-parse', 'HEAD'), hardware=cpu(), date=date.today().isoformat(), peer='fastai 2.8.12', threads=1,
-               clock='processor time', ratios=ratios, seconds={k: [round(x, 4) for x in v] for k, v in seen.items()}, peak_mib=memory,
-               size_mib={f: round(kib(folder/f) / 2**20, 1) for f in ('export.pkl', 'model', 'onnx', 'int8')}, words_of_one=len(json.loads((folder/'texts.json').read_text())['one'].split()))
+    size = lambda f: sum(x.stat().st_size for x in f.rglob('*') if x.is_file()) if f.is_dir() else f.stat().st_size
+    out = dict(command=f'python tools/bench_predict.py --rounds {rounds} --docs {a.docs}', commit=said('git', 'rev-parse', 'HEAD'), hardware=cpu(), date=date.today().isoformat(), peer='fastai 2.8.12', threads=1,
+               clock='processor time', ratios=ratios, seconds={k: [round(x, 4) for x in v] for k, v in seen.items() if 'train' not in k}, words_a_second={k: [round(x) for x in v] for k, v in seen.items() if 'train' in k},
+               peak_mib=memory, size_mib={f: round(size(folder/f) / 2**20, 1) for f in ('export.pkl', 'model', 'onnx', 'int8')}, words_of_one=len(json.loads((folder/'texts.json').read_text())['one'].split()))
     a.out.parent.mkdir(parents=True, exist_ok=True)
     tmp = a.out.with_name(f'.part.{a.out.name}'); tmp.write_text(json.dumps(out, indent=1) + '\n'); os.replace(tmp, a.out)
-    print(json.dumps(ratios, indent=1))
-    for w in (theirs, ours): w.p.terminate()
 
 
 if __name__ == '__main__': main()
