@@ -260,7 +260,7 @@ def _slice_probs(z, y):
     "Turn scores `z` (k, V) into probabilities minus one-hot targets, in place; returns the summed loss."
     z_y, m = z.gather(1, y[:, None]).float(), z.amax(1, keepdim=True)
     s = z.sub_(m).exp_().sum(1, keepdim=True).float()
-    z.mul_(1 / s)
+    z.mul_((1 / s).to(z.dtype))
     z[torch.arange(len(y), device=y.device), y] -= 1
     return (m.float() + s.log() - z_y).sum()
 
