@@ -30,7 +30,7 @@ class EarlyStopping(Callback):
         self.best, self.bad = math.inf, 0
 
     def state(self): return dict(best=self.best, bad=self.bad)
-    def after_validate(self, run, row):
+    def measured(self, run, row):
         v = self.sign * _measured(row, self.metric)
         self.best, self.bad = (v, 0) if v < self.best - self.delta else (self.best, self.bad + 1)
         run.over |= self.bad >= self.patience
@@ -44,7 +44,7 @@ def _measured(row, metric):
 
 # %% ../nbs/05c_callbacks.ipynb #5c0b000c
 class SaveBest(Callback):
-    "Save the model whenever `metric` is the best so far; at the end, take the best one back."
+    "Save the model whenever `metric` is the best so far; at the end, take the best one back (so give it last)."
     def __init__(self,
         path, # safetensors file to write
         metric:str='val_loss', # a column of the epochs' table
@@ -55,7 +55,7 @@ class SaveBest(Callback):
         self.path, self.metric, self.sign, self.restore, self.best = Path(path), metric, 1 if better == 'lower' else -1, restore, math.inf
 
     def state(self): return dict(best=self.best)
-    def after_validate(self, run, row):
+    def measured(self, run, row):
         v = self.sign * _measured(row, self.metric)
         if v >= self.best: return
         self.best = v
@@ -86,8 +86,9 @@ class NTASGD(Callback):
         for name, p in run.learn.model.named_parameters(): p.data, self.mean[name] = self.mean[name].to(p.device), p.data
     def before_validate(self, run):
         if self.k: self._swap(run)
-    def after_validate(self, run, row):
+    def after_validate(self, run):
         if self.k: self._swap(run)
+    def measured(self, run, row):
         self.losses.append(_measured(row, self.metric))
         row['averaging'] = self.on
         self.on |= len(self.losses) > self.n + 1 and self.losses[-1] > min(self.losses[:-self.n - 1])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ADAM', 'SIZES', 'DROPS', 'ModelData', 'pick_precision', 'Learner', 'LanguageModelLearner', 'LanguageModelData',
-           'Recorder', 'save_checkpoint', 'load_checkpoint', 'Callback', 'scaled_drops', 'pretrain', 'join_ranks',
+           'Recorder', 'save_checkpoint', 'load_checkpoint', 'Callback', 'scaled_drops', 'join_ranks', 'pretrain',
            'finetune_lm']
 
 # %% ../nbs/05a_learner.ipynb #c3
@@ -355,7 +355,8 @@ class Callback:
     def after_backward(self, run): "When all gradients are there, before they are clipped."
     def after_step(self, run): "When the optimiser has moved."
     def before_validate(self, run): "Before the model is measured."
-    def after_validate(self, run, row): "With the record of the measurement, a dict to which a callback may add."
+    def measured(self, run, row): "With the record of the measurement, to which a callback may add; the model is as it was measured."
+    def after_validate(self, run): "When training goes on."
     def end_fit(self, run): "Once, when the run is over."
     def state(self): return {}
     def load_state(self, st): self.__dict__.update(st)
@@ -438,7 +439,7 @@ def validate(self:_Run):
     row = dict(kind='epoch', epoch=learn.epoch, step=len(learn.sched.steps()), trn_loss=float(np.mean(losses)))
     row.update({('val_loss' if k == 'loss' else k): v for k, v in learn.validate().items()})
     learn.sched.records.append(row)
-    self.call('after_validate', row)
+    self.call('measured', row); self.call('after_validate')
     if self.progress: tqdm.write('  '.join(f'{k} {v:.4f}' if isinstance(v, float) else f'{k} {v}' for k, v in row.items() if k != 'kind'))
     row['secs'], pos['valid_at'], self.tick = round(pos['secs'], 1), pos['t'], time.monotonic()
 
@@ -601,6 +602,13 @@ def _streams(corpus, valid, seed=42):
     cut = int(corpus.offsets[len(corpus) - max(1, len(corpus) // 50)])
     return corpus.stream()[:cut], corpus.stream()[cut:]
 
+# %% ../nbs/05a_learner.ipynb #6b2f0a15
+def join_ranks():
+    "Join the processes that `torchrun` started, once; alone, nothing happens."
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1 or dist.is_initialized(): return
+    if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+    dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo')
+
 # %% ../nbs/05a_learner.ipynb #c83
 def pretrain(
     corpus, # folder made by `prepare`, or a `Corpus`
@@ -651,12 +659,6 @@ def _continued(init, direction, corpus, model):
     return transfer.load_weights(model, weights)
 
 # %% ../nbs/05a_learner.ipynb #c85
-def join_ranks():
-    "Join the processes that `torchrun` started, once; alone, nothing happens."
-    if int(os.environ.get('WORLD_SIZE', 1)) == 1 or dist.is_initialized(): return
-    if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
-    dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo')
-
 def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
     "Evaluate, save the model folder (rank 0) and return it."
     m = evaluate_lm(learn.model, learn.data.val_dl.nums)
