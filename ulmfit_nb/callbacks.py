@@ -73,7 +73,7 @@ class NTASGD(Callback):
         metric:str='val_loss', # what is to fall
         start:bool=False, # average from the first step on: plain ASGD, the paper's "fine-tuning"
     ):
-        self.n, self.metric, self.on, self.losses, self.k, self.mean = n, metric, start, [], 0, {}
+        self.n, self.metric, self.start, self.on, self.losses, self.k, self.mean = n, metric, start, start, [], 0, {}
 
     def state(self): return dict(on=self.on, losses=self.losses, k=self.k, mean=self.mean)
     def after_step(self, run):
@@ -94,7 +94,7 @@ class NTASGD(Callback):
         self.on |= len(self.losses) > self.n + 1 and self.losses[-1] > min(self.losses[:-self.n - 1])
     def end_fit(self, run):
         if self.k: self._swap(run)
-    def __str__(self): return f'NTASGD({self.n}, {self.metric})'
+    def __str__(self): return f'NTASGD({self.n}, {self.metric}, {self.start})'
 
 # %% ../nbs/05c_callbacks.ipynb #5c0b0014
 class DropoutSchedule(Callback):
