@@ -3,7 +3,7 @@
     python tools/wikitext2.py run ours --seed 1 --data FOLDER            # fp32; resumes if it was killed
     python tools/wikitext2.py run ours --seed 1 --data FOLDER --precision bf16
     PEER_PYTHON tools/wikitext2.py run fastai --seed 1 --data FOLDER     # an environment with fastai, see bench_lm.py
-    python tools/wikitext2.py score --data FOLDER                        # one evaluator for all, results as JSON
+    python tools/wikitext2.py score --data FOLDER [--cache] [--test]     # one evaluator for all, results as JSON
 
 FOLDER holds wiki.train.tokens.xz, wiki.valid.tokens.xz and wiki.test.tokens.xz. Vocabulary: the 10,000 commonest tokens.
 The sizes fit one core and a quarter of an hour; `--epochs`, `--vocab` and `--size` make them larger. Each library
@@ -77,8 +77,8 @@ def score(a, ids):
         m = get_language_model(a.vocab, *a.size); m.load_state_dict(torch.load(f, weights_only=True))
         about = json.loads(f.with_suffix('.json').read_text())
         cached = {}
-        if side == 'ours': cached = dict(valid_cache=evaluate_lm(m, ids['valid'], 10, cache=ContinuousCache(500, a.theta, a.lam))['perplexity'])
-        rows.append(dict(side=side, seed=int(seed), precision=precision, **{n: evaluate_lm(m, ids[n], 10)['perplexity'] for n in ('valid', 'test')}, **cached, **about))
+        if a.cache: cached = dict(valid_cache=evaluate_lm(m, ids['valid'], 10, cache=ContinuousCache(500, a.theta, a.lam))['perplexity'])
+        rows.append(dict(side=side, seed=int(seed), precision=precision, **{n: evaluate_lm(m, ids[n], 10)['perplexity'] for n in (('valid', 'test') if a.test else ('valid',))}, **cached, **about))
         print(rows[-1], flush=True)
     commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True).stdout.strip()
     about = dict(command='python tools/wikitext2.py', commit=commit, date=date.today().isoformat(), torch=torch.__version__, peer='fastai 2.8.12', vocab=a.vocab, size=a.size,
@@ -95,6 +95,7 @@ def main():
     p.add_argument('--epochs', type=int, default=1), p.add_argument('--lr', type=float, default=5e-3), p.add_argument('--drop', type=float, default=.3)
     p.add_argument('--bs', type=int, default=20), p.add_argument('--bptt', type=int, default=70)
     p.add_argument('--theta', type=float, default=.3), p.add_argument('--lam', type=float, default=.15)
+    p.add_argument('--test', action='store_true', help='score the test text too: once, when all is settled'), p.add_argument('--cache', action='store_true', help='score with the continuous cache too')
     p.add_argument('--out', default='nbs/results/wikitext2.json')
     a = p.parse_args(); torch.set_num_threads(1); RUNS.mkdir(parents=True, exist_ok=True)
     ids, name = numbers(a.data, a.vocab), f'{a.side}-{a.seed}-{a.precision}'
