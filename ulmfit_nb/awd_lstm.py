@@ -9,6 +9,7 @@ __all__ = ['dropout_mask', 'LockedDropout', 'EmbeddingDropout', 'WeightDropLSTM'
 
 # %% ../nbs/03_awd_lstm.ipynb #c3
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 # %% ../nbs/03_awd_lstm.ipynb #c4
@@ -42,7 +43,7 @@ class LockedDropout(nn.Module):
 
     def forward(self, x, mask=None):
         mask = self.mask(x) if mask is None else mask
-        return x if mask is None else x * mask
+        return x if mask is None else x * mask.to(x.dtype)
 
     def extra_repr(self): return f'p={self.p}'
 
@@ -63,7 +64,7 @@ class EmbeddingDropout(nn.Module):
 
     def forward(self, x, mask=None):
         emb, mask = self._emb[0](x), self.mask() if mask is None else mask
-        return emb if mask is None else emb * F.embedding(x, mask)
+        return emb if mask is None else emb * F.embedding(x, mask).to(emb.dtype)
 
     def extra_repr(self): return f'p={self.p}'
 
@@ -255,32 +256,40 @@ def seq2seq_reg(
     return loss
 
 # %% ../nbs/03_awd_lstm.ipynb #c63
+def _slice_probs(z, y):
+    "Turn scores `z` (k, V) into probabilities minus one-hot targets, in place; returns the summed loss."
+    z_y, m = z.gather(1, y[:, None]).float(), z.amax(1, keepdim=True)
+    s = z.sub_(m).exp_().sum(1, keepdim=True).float()
+    z.mul_((1 / s).to(z.dtype))
+    z[torch.arange(len(y), device=y.device), y] -= 1
+    return (m.float() + s.log() - z_y).sum()
+
+# %% ../nbs/03_awd_lstm.ipynb #5e7a1c03
 class _SlicedCE(torch.autograd.Function):
     "Cross-entropy of a linear layer, slice by slice; gradients are made in the forward pass."
     @staticmethod
     def forward(ctx, h, W, b, y, step):
-        need = any(ctx.needs_input_grad)
-        gh, gW, gb = (torch.zeros_like(t) if need and t is not None else None for t in (h, W, b))
-        loss, n = h.new_zeros((), dtype=torch.float32), len(y)
-        for s in range(0, n, step):
-            hs, ys = h[s:s+step], y[s:s+step]
-            z = F.linear(hs, W, b).float()
-            lse = z.logsumexp(1, keepdim=True)
-            loss += (lse - z.gather(1, ys[:, None])).sum()
-            if not need: continue
-            p = z.sub_(lse).exp_()
-            p[torch.arange(len(ys), device=y.device), ys] -= 1
-            p = p.div_(n).to(h.dtype)
-            gh[s:s+step] = p @ W
-            gW.addmm_(p.T, hs)
-            if b is not None: gb += p.sum(0)
-        ctx.save_for_backward(*(t for t in (gh, gW, gb) if t is not None))
+        need, n, kind = any(ctx.needs_input_grad), len(y), h.device.type
+        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
+        gs = gh, gW, gb = [torch.zeros_like(t, dtype=torch.float32) if need and t is not None else None for t in (h, W, b)]
+        hl, Wl, bl = (t if t is None else t.to(low) for t in (h, W, b))
+        loss, scores = h.new_zeros((), dtype=torch.float32), Wl.new_empty(min(step, n), len(W))
+        with torch.autocast(kind, enabled=False):
+            for s in range(0, n, step):
+                hs, out = hl[s:s+step], scores[:min(step, n - s)]
+                p = torch.mm(hs, Wl.T, out=out) if b is None else torch.addmm(bl, hs, Wl.T, out=out)
+                loss += _slice_probs(p, y[s:s+step])
+                if not need: continue
+                gh[s:s+step] = p @ Wl
+                gW.addmm_(p.T, hs) if low == torch.float32 else gW.add_(p.T @ hs)
+                if b is not None: gb += p.sum(0)
+        ctx.save_for_backward(*(g.div_(n).to(t.dtype) for g, t in zip(gs, (h, W, b)) if g is not None))
         return loss / n
 
     @staticmethod
     def backward(ctx, g):
-        gh, gW, *gb = ctx.saved_tensors
-        return g * gh, g * gW, g * gb[0] if gb else None, None, None
+        gh, gW, *gb = ctx.saved_tensors if g == 1 else [g * t for t in ctx.saved_tensors]
+        return gh, gW, gb[0] if gb else None, None, None
 
 # %% ../nbs/03_awd_lstm.ipynb #c64
 def linear_cross_entropy(
@@ -288,10 +297,12 @@ def linear_cross_entropy(
     W:Tensor, # word vectors, (V, d)
     b:Tensor|None, # a bias per word, (V,), or None
     y:Tensor, # the right words, same leading shape as `h`
-    step:int=512, # positions per slice; memory is step × V numbers
+    step:int|None=None, # positions per slice, whose scores are held together; None: equal slices of at most 128 MB
 ) -> Tensor: # mean loss in nats (0-dim)
     "Exact cross-entropy of `softmax(h W' + b)` against `y`, computed in slices of positions."
-    return _SlicedCE.apply(h.reshape(-1, h.shape[-1]), W, b, y.reshape(-1), step)
+    h, y = h.reshape(-1, h.shape[-1]), y.reshape(-1)
+    if step is None: step = -(-len(y) // -(-len(y) * len(W) * 4 // 2**27))
+    return _SlicedCE.apply(h, W, b, y, step)
 
 # %% ../nbs/03_awd_lstm.ipynb #c70
 def keep_probs(
@@ -336,7 +347,7 @@ def lm_loss(
     x:Tensor, # words, (sl, bs)
     y:Tensor, # the words that follow, (sl, bs); negative where there is none
     pi:Tensor|None=None, # keep-probabilities for a sampled vocabulary; None: exact
-    step:int=512, # positions per slice of the exact loss
+    step:int|None=None, # positions per slice of the exact loss; None: 128 MB of scores
 ) -> tuple: # loss in nats (0-dim), last layer dropped (sl, bs, d), last layer raw (sl, bs, d)
     "Next-word loss of `model` on `x` → `y` without the scores of all words at once."
     raw, out = model[0](x)
@@ -363,6 +374,20 @@ def nll_and_hits(
         nll.append(F.cross_entropy(z, y[s:s+step], reduction='none')); hit.append(z.argmax(1) == y[s:s+step])
     return torch.cat(nll), torch.cat(hit)
 
+# %% ../nbs/03_awd_lstm.ipynb #5e7a1c04
+@contextmanager
+def _reading(model):
+    "Evaluation mode and an empty state; both are put back at the end."
+    was, kept = model.training, model[0].hidden
+    model.eval(); model.reset()
+    try: yield
+    finally: model.train(was); model[0].hidden = kept
+
+def _next_scores(model, x, banned):
+    "Scores of the word after `x` (sl, bs) in each column: (bs, V), minus infinity for the `banned` ids."
+    z = model[1].decoder(model[0](x)[1][-1][-1]).float()
+    return z.index_fill(1, torch.tensor(banned, dtype=torch.long, device=x.device), -math.inf)
+
 # %% ../nbs/03_awd_lstm.ipynb #c82
 def _filter_scores(z, top_k, top_p):
     "Set the scores outside the `top_k` best words, or outside the likeliest mass `top_p`, to minus infinity."
@@ -373,10 +398,24 @@ def _filter_scores(z, top_k, top_p):
         z = z.index_fill(0, i[out], -math.inf)
     return z
 
+# %% ../nbs/03_awd_lstm.ipynb #5e7a1c06
+def _beam_search(model, ids, n, beams, banned):
+    "The likeliest `n` words after `ids` that a search keeping `beams` beginnings finds."
+    enc, x = model[0], torch.tensor(ids)[:, None].to(model[0].encoder.weight.device)
+    logp, seqs = torch.zeros(1, device=x.device), x.new_empty(0, 1)
+    for _ in range(n):
+        total = logp[:, None] + _next_scores(model, x, banned).log_softmax(1)
+        logp, best = total.flatten().topk(min(beams, total.isfinite().sum().item()))
+        parent, word = best // total.shape[1], best % total.shape[1]
+        seqs = torch.cat([seqs[:, parent], word[None]])
+        enc.hidden = [(h[:, parent], c[:, parent]) for h, c in enc.hidden]
+        x = word[None]
+    return seqs[:, 0].tolist()
+
 # %% ../nbs/03_awd_lstm.ipynb #c83
 @torch.no_grad()
 def generate(
-    model:SequentialRNN, # a language model; its state is reset first
+    model:SequentialRNN, # a language model; its state and mode are left as they were
     ids:list, # the words to start from, at least one id
     n:int=30, # how many words to write
     temperature:float=1., # > 0; near 0 always takes the likeliest word
@@ -384,14 +423,16 @@ def generate(
     top_p:float=1., # keep the likeliest words that hold this probability, 0 < p <= 1
     banned:tuple=(0, 1), # ids never written; unknown and padding
     gen:torch.Generator|None=None, # source of chance; None: PyTorch's own
+    beams:int=0, # > 0: no chance, but the likeliest continuation that a search of this width finds
 ) -> list: # the new ids
-    "Let the model continue `ids` by `n` words."
+    "Let the model continue `ids` by `n` words (lesson 1:31:21)."
     if len(ids) == 0: raise ValueError('ids is empty: give at least one word to start from')
-    model.eval(); model.reset()
-    x, new = torch.tensor(ids)[:, None].to(model[0].encoder.weight.device), []
-    for _ in range(n):
-        z = model(x)[0][-1, 0].float().index_fill(0, torch.tensor(banned, device=x.device), -math.inf)
-        p = _filter_scores(z / temperature, top_k, top_p).softmax(0)
-        new.append(torch.multinomial(p, 1, generator=gen).item())
-        x = torch.tensor([[new[-1]]], device=x.device)
+    if temperature <= 0 or not 0 < top_p <= 1: raise ValueError('temperature must be above 0, and top_p above 0 and at most 1')
+    with _reading(model):
+        if beams: return _beam_search(model, ids, n, beams, banned)
+        x, new = torch.tensor(ids)[:, None].to(model[0].encoder.weight.device), []
+        for _ in range(n):
+            p = _filter_scores(_next_scores(model, x, banned)[0] / temperature, top_k, top_p).softmax(0)
+            new.append(torch.multinomial(p, 1, generator=gen).item())
+            x = torch.tensor([[new[-1]]], device=x.device)
     return new
