@@ -26,6 +26,18 @@ BREAKS = [ # property, notebook, the line as it is, the line broken
     ('resume: random numbers', '05a_learner', "torch.set_rng_state(st['rng'])", 'pass'),
     ('resume: optimiser', '05a_learner', "opt.load_state_dict(st['opt'])", 'pass'),
     ('resume: hidden state', '05a_learner', "if st['hidden'] is not None:", 'if False:'),
+    ('exactly spaCy: what an ending decides', '01_tokenize', 'isdisjoint(self._takers(pair[1]))', 'isdisjoint(set())'),
+    ('exactly spaCy: how far an ending sees', '01_tokenize', 'all(_sees(o) <= 2 for', 'all(_sees(o) <= 9 for'),
+    ('exactly spaCy: pieces seen together', '01_tokenize', '[() if touchy else tokens for', '[tokens for'),
+    ('repeated words seen together', '01_tokenize', 'all(found) and not any([f(pieces) for f in self._across])', 'all(found)'),
+    ('remembered pieces: the older half', '01_tokenize', '(p, self.old[p]) for p in new', '(p, (p,)) for p in new'),
+    ('tokens in their places', '01_tokenize', 'return list(place), ids, [len(o) for o in lists]', 'return sorted(place), ids, [len(o) for o in lists]'),
+    ('Parquet: missing text', '00_fixup', "['' if o is None else str(o) for o in row]", '[str(o) for o in row]'),
+    ('download: checksum', '05_transfer', 'pooch.retrieve(str(source or url), known,', 'pooch.retrieve(str(source or url), None,'),
+    ('model: checksum', '05_transfer', "if _sha256(folder/'model.safetensors') != config.get('sha256'):", 'if False:'),
+    ('checkpoints: tied copies', '05_transfer', "'0.encoder_dp.emb.weight', True", "'0.encoder_dp.weight', True"),
+    ('new words leave old ids', '05_transfer', 'wider = Vocab([*vocab.itos, *new])', 'wider = Vocab([*vocab.itos[:2], *new, *vocab.itos[2:]])'),
+    ('ONNX: pooled window', '06b_serve', "g.add('GreaterOrEqual', [t, start]", "g.add('Greater', [t, start]"),
 ]
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file, load_file
 from tqdm.auto import tqdm
 from fastcore.basics import patch
 from .fixup import InputError
-from .vocab import Corpus, Vocab
+from .vocab import Corpus, Vocab, prepare
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs, n_params
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
 from . import transfer
@@ -609,11 +609,33 @@ def join_ranks():
     if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo')
 
+# %% ../nbs/05a_learner.ipynb #c83a5b7d
+def _prepared(src, folder, **how):
+    "`src` if it is a corpus, else the corpus made of that raw text in `folder`, found there the next time."
+    if isinstance(src, Corpus): return src
+    if not isinstance(src, (list, tuple)):
+        src = Path(src)
+        if (src/'meta.json').is_file(): return Corpus(src)
+        if src.is_dir() and not any(f.is_dir() for f in src.iterdir()): src = sorted(f for f in src.iterdir() if not f.name.startswith('.'))
+    return prepare(src, folder, **how)
+
+def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
+    "Corpora to train and to validate on; with several ranks the first makes what the others then find."
+    rank, world = ranks()
+    if rank: dist.barrier()
+    corpus = _prepared(corpus, f'{run}/corpus', tokenizer=tokenizer, lang=lang, max_vocab=max_vocab, progress=progress)
+    if valid is not None: valid = _prepared(valid, f'{run}/valid', tokenizer=corpus.tokenizer, vocab=corpus.vocab, progress=progress)
+    if world > 1 and not rank: dist.barrier()
+    return corpus, valid
+
 # %% ../nbs/05a_learner.ipynb #c83
 def pretrain(
-    corpus, # folder made by `prepare`, or a `Corpus`
+    corpus, # folder made by `prepare`, a `Corpus`, or raw text: a file, files, or a folder of them
     out, # model folder to write; its run's files go to `out` + '.run'
-    valid=None, # corpus to validate on, same vocabulary; None: the last 2 % of `corpus`
+    valid=None, # corpus with the same vocabulary to validate on, or raw text; None: the last 2 % of `corpus`
+    tokenizer='spacy', # of raw text: 'spacy', 'subword' (learnt from it), or a tokenizer
+    lang:str='en', # of raw text: language of the words
+    max_vocab:int=60000, # of raw text: most tokens, specials included
     size:str|tuple='small', # 'tiny', 'small', 'base', or (emb_sz, n_hid, n_layers)
     direction:str='fwd', # 'fwd' reads left to right, 'bwd' right to left
     epochs:int=1, # passes over the corpus
@@ -634,8 +656,9 @@ def pretrain(
 ) -> Path: # the model folder
     "Pre-train a language model on a corpus; the same call continues after an interruption."
     join_ranks()
-    corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
+    if isinstance(size, str) and size not in SIZES: raise InputError(f"size is {size!r}: choose from {', '.join(SIZES)}, or give three numbers")
+    corpus, valid = _both(corpus, valid, f'{out}.run', tokenizer, lang, max_vocab, progress)
     em, nh, nl = SIZES[size] if size in SIZES else size
     back, run = direction == 'bwd', Path(f'{out}.run')
     trn, val = _streams(corpus, valid)
