@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FULL', 'TABLES', 'PAPER_SETS', 'GRIDS', 'TUNING', 'Experiment', 'experiment_id', 'grid', 'declare', 'Grid', 'Task',
-           'load_task', 'balanced_sample', 'parts', 'leakage', 'lm_key', 'directions', 'language_model',
+           'load_task', 'balanced_sample', 'parts', 'leakage', 'lm_key', 'directions', 'language_model', 'fit_tfidf',
            'run_experiment', 'read_lines', 'run_grid', 'mean_interval', 'table', 'conclusions', 'plot_table',
            'low_shot', 'plot_low_shot', 'plot_epochs']
 
@@ -12,7 +12,7 @@ __all__ = ['FULL', 'TABLES', 'PAPER_SETS', 'GRIDS', 'TUNING', 'Experiment', 'exp
 import hashlib, itertools, json, math, os, platform, shutil, subprocess, tempfile, time
 from collections import Counter
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,19 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch, matplotlib.pyplot as plt
 import torch.nn.functional as F
 from scipy import stats
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
 from tqdm.auto import tqdm
-from .fixup import InputError, data_folder, load_standard, open_text, overlap, split_train_valid, write_standard
-from .tokenize import tokenizer_from_config
-from .vocab import Corpus, Vocab, prepare
+from .fixup import InputError, data_folder, fixup, load_standard, open_text, overlap, split_train_valid, write_standard
+from .tokenize import Tokenizer, tokenizer_from_config
+from .vocab import Corpus, Vocab, count_tokens, make_vocab, prepare
 from .awd_lstm import get_language_model
 from .learner import ADAM, SIZES, ModelData, finetune_lm
 from .classifier import RECIPES, RNN_Learner, SortishSampler, TextDataset, TextLoader, classifier_from, finetune_classifier, predict_logits
 from .predict import classifier_size, lm_size, wilson
+from .lsa import fit_lsa_classifier
 from . import transfer
 
 # %% ../nbs/07_ablations.ipynb #c11
@@ -92,7 +97,9 @@ TABLES = {
                ('ULMFiT', dict(clas='ulmfit'), (5.00, 5.69, 5.38))],
     'low-shot': [('semi-supervised', dict(unlabelled='train'), None), ('supervised', dict(unlabelled='labelled'), None),
                  ('no LM fine-tuning', dict(tuning='none', unlabelled='labelled'), None),
-                 ('from scratch', dict(pretrained='none', tuning='none', clas='full', unlabelled='labelled'), None)],
+                 ('from scratch', dict(pretrained='none', tuning='none', clas='full', unlabelled='labelled'), None),
+                 ('LSA', dict(pretrained='none', tuning='none', clas='lsa', unlabelled='train'), None),
+                 ('TF-IDF', dict(pretrained='none', tuning='none', clas='tfidf', unlabelled='labelled'), None)],
 }
 PAPER_SETS = ('imdb', 'trec6', 'ag')
 
@@ -115,7 +122,7 @@ class Grid:
     "Tables of the paper, and what their rows share."
     tables:tuple # names of `TABLES`
     base:Experiment # what all rows share
-    labels:tuple = (None,) # numbers of labelled documents
+    labels:dict = field(default_factory=lambda: {None: {}}) # number of labelled documents → what changes with it
     seeds:int = 3 # of each row
 
     def rows(self,
@@ -123,18 +130,20 @@ class Grid:
         **changes, # other values for what all rows share
     ) -> list: # of Experiments, each once, seed by seed
         "All experiments of the grid."
-        base = replace(self.base, **changes)
-        rows = [e for s in range(seeds or self.seeds) for n in self.labels for t in self.tables for e in declare(t, replace(base, labels=n), [s])]
+        base = lambda n, own: replace(self.base, **{'labels': n, **own, **changes})
+        rows = [e for s in range(seeds or self.seeds) for n, own in self.labels.items() for t in self.tables for e in declare(t, base(n, own), [s])]
         return list({experiment_id(e): e for e in rows}.values())
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d3
 _PAPER = ('table4', 'table5', 'table6', 'table7')
 GRIDS = {
     'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=6)),
-    'imdb-low-shot': Grid(('low-shot',), Experiment(data='imdb', docs=2500, lm_epochs=2, sampled=2048, epochs=8, bs=None, words=120, held=250, watched=0, scored=2000), (100, 200, 500, 1000)),
+    'imdb-low-shot': Grid(('low-shot',), Experiment(data='imdb', docs=2500, lm_epochs=2, sampled=2048, bs=None, words=100, held=250, watched=0, scored=2000),
+        {100: dict(epochs=20), 200: dict(epochs=16), 500: dict(epochs=8), 1000: dict(epochs=5)}),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
     'imdb-base': Grid(_PAPER, Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=14, bs=64, held=2500, watched=500)),
-    'imdb-low-shot-base': Grid(('low-shot',), Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=None, bs=None, watched=0), (100, 200, 500, 1000, 2000, 5000, None), 5),
+    'imdb-low-shot-base': Grid(('low-shot',), Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=None, bs=None, watched=0),
+        {n: {} for n in (100, 200, 500, 1000, 2000, 5000, None)}, 5),
 }
 
 # %% ../nbs/07_ablations.ipynb #c21
@@ -220,6 +229,8 @@ def lm_key(e, direction):
     return experiment_id(replace(e, labels=e.labels if e.unlabelled == 'labelled' else None, direction=direction, **fresh))
 
 def directions(e):
+    "The networks of an experiment; none for what has no network."
+    if e.clas in ('tfidf', 'lsa'): return []
     if e.direction not in ('fwd', 'bwd', 'both'): raise InputError(f"direction is {e.direction!r}: choose from fwd, bwd, both")
     return ['fwd', 'bwd'] if e.direction == 'both' else [e.direction]
 
@@ -308,6 +319,43 @@ def _fit(e, model, trn, val, size, progress):
     learn = RNN_Learner(model, ModelData('.', TextLoader(trn, bs, SortishSampler(trn, bs=bs, seed=e.seed)), watch), seed=e.seed)
     return finetune_classifier(learn, epochs=size['epochs'], recipe=e.clas, progress=progress).to_dict('records')
 
+# %% ../nbs/07_ablations.ipynb #e7a1c0d5
+def fit_tfidf(
+    docs, # labelled documents
+    y, # their classes
+    seed:int=42, # of the folds
+): # a scikit-learn pipeline, fitted
+    "TF-IDF and logistic regression, tuned by cross-validation on these labels."
+    model = make_pipeline(TfidfVectorizer(preprocessor=_plain_text, sublinear_tf=True), LogisticRegression(C=10., max_iter=1000))
+    folds = min(5, np.unique(y, return_counts=True)[1].min())
+    if folds < 2: return model.fit(docs, y)
+    choices = dict(tfidfvectorizer__ngram_range=[(1, 1), (1, 2)], logisticregression__C=[.1, 1., 10., 100., 1000.])
+    return GridSearchCV(model, choices, cv=StratifiedKFold(folds, shuffle=True, random_state=seed)).fit(docs, y).best_estimator_
+
+# %% ../nbs/07_ablations.ipynb #e7a1c0d6
+def _plain_text(doc):
+    "A document of one or more fields, repaired, in small letters."
+    return fixup(' '.join(doc) if isinstance(doc, tuple) else doc).lower()
+
+def _lsa(e, task, p):
+    "LSA's probabilities for validation and test."
+    tok = Tokenizer()
+    text, labelled, *asked = (list(tok.proc_all(docs)) for docs in [p['text'], *([x[i] for i in p[k]] for x, k in [(task.train, 'labelled'), (task.train, 'valid'), (task.test, 'test')])])
+    vocab = make_vocab(count_tokens(text), e.max_vocab, e.min_freq)
+    ids = lambda docs: [vocab.numericalize(t) for t in docs]
+    model = fit_lsa_classifier(ids(text), ids(labelled), task.y[p['labelled']], task.classes, vocab, tok, seed=e.seed)
+    return [torch.from_numpy(model.log_proba(ids(docs))).exp() for docs in asked]
+
+def _tfidf(e, task, p):
+    "The bag of words' probabilities for validation and test."
+    model = fit_tfidf([task.train[i] for i in p['labelled']], task.y[p['labelled']], e.seed)
+    out = []
+    for x, k in [(task.train, 'valid'), (task.test, 'test')]:
+        prob = np.zeros((len(p[k]), len(task.classes)))
+        prob[:, model.classes_] = model.predict_proba([x[i] for i in p[k]])
+        out.append(torch.from_numpy(prob))
+    return out
+
 # %% ../nbs/07_ablations.ipynb #c37
 def _score(prob, y):
     "Mistakes, error with its interval, and loss."
@@ -344,12 +392,17 @@ def run_experiment(
     lms = {d: language_model(e, d, work, progress) for d in directions(e)}
     spent, task = _clock(), load_task(e.data)
     p = parts(e, task)
-    done = [_classifier(e, d, task, p, lm, progress) for d, lm in lms.items()]
-    valid, test = (torch.stack([o[i].softmax(1) for o in done]).mean(0) for i in (0, 1))
-    lm_cost = [json.loads((lm/'cost.json').read_text()) for lm in lms.values()]
-    return dict(valid=_score(valid, task.y[p['valid']]), test=_score(test, task.test_y[p['test']]), history=done[0][2], leakage=leakage(task, p),
-                labelled=len(p['labelled']), lm_docs=len(p['text']), **spent(), lm={k: sum(c[k] for c in lm_cost) for k in lm_cost[0]},
+    valid, test, history = _answers(e, task, p, lms, progress)
+    cost = [json.loads((lm/'cost.json').read_text()) for lm in lms.values()]
+    return dict(valid=_score(valid, task.y[p['valid']]), test=_score(test, task.test_y[p['test']]), history=history, leakage=leakage(task, p),
+                labelled=len(p['labelled']), lm_docs=len(p['text']), **spent(), lm={k: sum(c[k] for c in cost) for k in ('seconds', 'cpu_seconds')},
                 peak_mb=_peak_mb(), versions=_made_by())
+
+def _answers(e, task, p, lms, progress):
+    "Probabilities for validation and test, the mean over directions; the history of the first."
+    if not lms: return *dict(tfidf=_tfidf, lsa=_lsa)[e.clas](e, task, p), []
+    done = [_classifier(e, d, task, p, lm, progress) for d, lm in lms.items()]
+    return *(torch.stack([o[i].softmax(1) for o in done]).mean(0) for i in (0, 1)), done[0][2]
 
 # %% ../nbs/07_ablations.ipynb #c40
 def read_lines(
