@@ -137,7 +137,7 @@ class Grid:
 # %% ../nbs/07_ablations.ipynb #e7a1c0d3
 _PAPER = ('table4', 'table5', 'table6', 'table7')
 GRIDS = {
-    'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=6)),
+    'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}}),
     'imdb-low-shot': Grid(('low-shot',), Experiment(data='imdb', docs=2500, lm_epochs=2, sampled=2048, bs=None, words=100, held=250, watched=0, scored=2000),
         {100: dict(epochs=20), 200: dict(epochs=16), 500: dict(epochs=8), 1000: dict(epochs=5)}),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
