@@ -6,7 +6,7 @@
 __all__ = ['FULL', 'TABLES', 'PAPER_SETS', 'GRIDS', 'TUNING', 'Experiment', 'experiment_id', 'grid', 'declare', 'Grid', 'Task',
            'load_task', 'balanced_sample', 'parts', 'leakage', 'lm_key', 'directions', 'language_model', 'fit_tfidf',
            'run_experiment', 'read_lines', 'run_grid', 'mean_interval', 'table', 'conclusions', 'plot_table',
-           'low_shot', 'plot_low_shot', 'plot_epochs']
+           'low_shot', 'plot_low_shot', 'label_worth', 'plot_epochs']
 
 # %% ../nbs/07_ablations.ipynb #c3
 import hashlib, itertools, json, math, os, platform, shutil, subprocess, tempfile, time
@@ -374,7 +374,9 @@ def _peak_mb():
 def _commit():
     "The commit of this code, where it lies in a git repository; '+' when files were changed since."
     git = lambda *a: subprocess.run(['git', '-C', str(Path(transfer.__file__).parent), *a], capture_output=True, text=True, check=True).stdout.strip()
-    try: return git('rev-parse', '--short=10', 'HEAD') + '+' * bool(git('status', '--porcelain', '-uno', '--', '*.py'))
+    try:
+        git('ls-files', '--error-unmatch', Path(transfer.__file__).name) # the package is not merely installed inside somebody's repository
+        return git('rev-parse', '--short=10', 'HEAD') + '+' * bool(git('status', '--porcelain', '-uno', '--', '*.py'))
     except (OSError, subprocess.CalledProcessError): return None
 
 def _made_by():
@@ -553,11 +555,13 @@ def low_shot(
     score:str='test', # 'test' or 'valid' error
 ) -> pd.DataFrame: # a row for each way and number of labels: error, ± (%), seeds
     "The low-shot curve as numbers."
-    out = []
-    for n in sorted({r['labels'] for r in lines if r['data'] == data and r['labels']}):
-        for label, found in _rows([r for r in lines if r['labels'] == n], 'low-shot', data).items():
-            if found: out.append(dict(way=label, labels=n, seeds=len(found), **dict(zip(['error', '±'], mean_interval([100 * r[score]['error'] for r in found.values()])))))
-    return pd.DataFrame(out)
+    out, lines = [], [r for r in lines if r['data'] == data]
+    for n in sorted({r['labels'] for r in lines}, key=lambda n: n or math.inf):
+        for way, found in _rows([r for r in lines if r['labels'] == n], 'low-shot', data).items():
+            if not found: continue
+            mean, half = mean_interval([100 * r[score]['error'] for r in found.values()])
+            out.append(dict(way=way, labels=n or next(iter(found.values()))['labelled'], seeds=len(found), error=mean) | {'±': half})
+    return pd.DataFrame(out, columns=['way', 'labels', 'seeds', 'error', '±'])
 
 # %% ../nbs/07_ablations.ipynb #c67
 def plot_low_shot(
@@ -569,6 +573,18 @@ def plot_low_shot(
     for way, g in t.groupby('way', sort=False): ax.errorbar(g['labels'], g['error'], yerr=g['±'].fillna(0), fmt='o-', capsize=3, label=way)
     ax.set(xscale='log', xlabel='labelled documents', ylabel='error (%)'); ax.legend()
     return ax
+
+# %% ../nbs/07_ablations.ipynb #e7a1c0e2
+def label_worth(
+    t:pd.DataFrame, # from `low_shot`
+    way:str='semi-supervised', # whose labels are valued
+    than:str='from scratch', # in whose labels
+) -> pd.DataFrame: # labels, error, labels that the other way needs (NaN: fewer than it was measured with; inf: more), their ratio
+    "How many labels another way needs for the same error."
+    one, other = (t[t['way'] == w].sort_values('labels') for w in (way, than))
+    falling = other['error'].cummin().to_numpy() # more labels, read as never worse
+    n = np.interp(-one['error'], -falling, np.log(other['labels']), left=math.nan, right=math.inf)
+    return pd.DataFrame({'labels': one['labels'], 'error': one['error'], f'{than} needs': np.exp(n), 'ratio': np.exp(n) / one['labels']}).set_index('labels')
 
 # %% ../nbs/07_ablations.ipynb #c69
 def plot_epochs(

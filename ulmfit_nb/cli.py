@@ -599,7 +599,7 @@ def tables(
             t = ab.table(rows, name, data, score)
             if (t['seeds'] > 0).sum() > 1: said += _shown_table(f'{data}, {name}', t.round(2).to_string(), ab.conclusions(t), ab.plot_table, t, out)
         t = ab.low_shot(rows, data, score)
-        if len(t): said += _shown_table(f'{data}, low-shot', t.round(2).to_string(index=False), [], ab.plot_low_shot, t, out)
+        if t['labels'].nunique() > 1: said += _shown_table(f'{data}, low-shot', t.round(2).to_string(index=False), [], ab.plot_low_shot, t, out)
     text = '\n'.join(said or [f'{lines}: {len(rows)} lines, no table has two rows yet'])
     if out: _write(Path(out)/'tables.md', f'```\n{text}\n```\n')
     return text
@@ -663,9 +663,8 @@ def _words_each(docs, tok=None):
 
 def _lm_shape(lm, direction='fwd'):
     "Name and widths of a language model."
-    from ulmfit_nb import transfer
-    folder = Path(lm) if Path(lm).is_dir() else transfer.pretrained(str(lm), direction)
-    if not (folder/'config.json').is_file(): raise InputError(f'{folder}: no model here (no config.json)')
+    from ulmfit_nb.predict import _lm_folder
+    folder = _lm_folder(lm, direction)
     a = json.loads((folder/'config.json').read_text(encoding='utf-8'))['arch']
     return f"{folder.name}: {a['nl']} layers, {a['em_sz']}/{a['nh']} wide, {a['n_tok']:,} words", (a['em_sz'], a['nh'], a['nl'])
 
