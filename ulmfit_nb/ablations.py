@@ -202,6 +202,7 @@ def parts(
 ) -> dict: # valid, labelled, test: row numbers; text: documents for the language model
     "Who plays which part in an experiment."
     fit, valid = split_train_valid(len(task.y), 0.1, e.seed)
+    valid = np.random.default_rng(e.seed).permutation(valid)[:e.held] # files are often sorted by class: the first few must be a fair sample
     labelled = np.sort(fit[balanced_sample(task.y[fit], e.labels, e.seed)])
     pool = {'labelled': labelled, 'train': fit, 'transductive': fit}
     if e.unlabelled not in pool: raise InputError(f"unlabelled is {e.unlabelled!r}: choose from {', '.join(pool)}")
@@ -209,7 +210,7 @@ def parts(
     if e.unlabelled == 'transductive': text = text + task.test
     if e.docs and e.docs < len(text): text = [text[i] for i in np.random.default_rng(e.seed).permutation(len(text))[:e.docs]]
     test = np.sort(np.random.default_rng(0).permutation(len(task.test_y))[:e.scored])
-    return dict(valid=valid[:e.held], labelled=labelled, test=test, text=text)
+    return dict(valid=valid, labelled=labelled, test=test, text=text)
 
 # %% ../nbs/07_ablations.ipynb #c29
 def leakage(
