@@ -490,9 +490,10 @@ def mean_interval(
 
 # %% ../nbs/07_ablations.ipynb #c59
 def _usual(lines, field, but=()):
-    "The value most lines have, those in `but` left out; the default in a tie or when there is none."
+    "The full method's value where a line has it; else the value most lines have, those in `but` left out."
     c = Counter(r[field] for r in lines if r[field] not in but)
     default = getattr(Experiment, field)
+    if field in _AXES and default in c: return default
     return max(c, key=lambda v: (c[v], v == default)) if c else default
 
 def _rows(lines, name, data):
@@ -502,6 +503,8 @@ def _rows(lines, name, data):
     usual = {k: _usual(lines, k, but) for k, but in own.items() if k not in ('seed', 'data')}
     fits = lambda r, changes: all(r[k] == changes.get(k, v) for k, v in usual.items())
     return {label: {r['seed']: r for r in lines if fits(r, changes)} for label, changes, _ in TABLES[name]}
+
+_AXES = {k for rows in TABLES.values() for _, changes, _ in rows for k in changes} # what the tables turn
 
 # %% ../nbs/07_ablations.ipynb #c60
 def table(
