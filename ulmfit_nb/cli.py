@@ -99,15 +99,19 @@ VERBS = {
     'prepare': ('vocab', 'prepare', 'raw text → tokens → numbers on disk'),
     'pretrain': ('learner', 'pretrain', 'train a language model from nothing'),
     'finetune-lm': ('learner', 'finetune_lm', 'adapt a language model to your text'),
+    'watch': ('callbacks', 'watch', 'follow a run from any terminal'),
+    'fetch': ('transfer', 'fetch', 'a data set, from its archive or from a local copy'),
+    'import-lm': ('transfer', 'import_checkpoint', 'a language model out of a checkpoint of fastai or AWD-LSTM'),
     'train': ('cli', 'train', 'train a classifier on a fine-tuned language model'),
     'evaluate': ('cli', 'evaluate', 'score a classifier on labelled rows'),
     'predict': ('cli', 'predict', 'label a text, or a file of them, and say why'),
+    'export': ('serve', 'export', 'a classifier as an ONNX graph, small and without PyTorch'),
     'ablate': ('cli', 'ablate', 'run a grid of experiments; go on where it stopped'),
     'tables': ('cli', 'tables', 'draw tables and figures from what a grid wrote'),
 }
 
 OPTIONS_OF = {'train': [('predict', 'train_classifier'), ('classifier', 'finetune_classifier')], 'ablate': [('ablations', 'Experiment')]}
-HIDDEN = {'ablate': {'seed'}, 'train': {'classes', 'checkpoint'}, 'prepare': {'executor'}} # nothing for a terminal
+HIDDEN = {'ablate': {'seed'}, 'train': {'classes', 'checkpoint'}, 'prepare': {'executor'}, 'import-lm': {'tokenizer'}} # nothing for a terminal
 
 def _named(module, name): return getattr(importlib.import_module(f'ulmfit_nb.{module}'), name)
 
@@ -139,11 +143,15 @@ def _docs(f):
 EXAMPLES = {
     'quickstart': 'ulmfit quickstart --labels 200 --out ulmfit-quickstart',
     'prepare': 'ulmfit prepare reviews.csv corpus --max-vocab 30000',
-    'pretrain': 'ulmfit pretrain corpus my-lm --size small --minutes 60',
+    'pretrain': 'ulmfit pretrain dump.txt my-lm --tokenizer subword --minutes 60',
     'finetune-lm': 'ulmfit finetune-lm wiki-en-small corpus reviews-lm --epochs 3',
+    'watch': 'ulmfit watch my-lm.run',
+    'fetch': 'ulmfit fetch --out imdb --source aclImdb_v1.tar.gz',
+    'import-lm': 'ulmfit import-lm wt103-fwd.tgz wt103',
     'train': 'ulmfit train train.csv sentiment --lm reviews-lm',
     'evaluate': 'ulmfit evaluate sentiment test.csv',
     'predict': 'ulmfit predict sentiment "A film that stays with you."',
+    'export': 'ulmfit export sentiment served --int8',
     'ablate': 'ulmfit ablate table7 --data trec6 --seeds 3 --out table7.jsonl',
     'tables': 'ulmfit tables table7.jsonl',
 }
@@ -233,13 +241,13 @@ def main(
     "The `ulmfit` command."
     verb, *args = (sys.argv[1:] if argv is None else list(argv)) or ['--help']
     verb = verb.replace('_', '-')
-    if verb in ('-h', '--help', 'help') and not args: print(help_text()); return 0
+    if verb in ('-h', '--help', 'help') and not args: return _print(help_text())
     if verb == 'help': verb, args = args[0], ['--help']
     if verb == '--version': from ulmfit_nb import __version__; print(__version__); return 0
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, list(VERBS), 1)
         return _complain(verb, f"there is no such verb{f'; did you mean {near[0]}?' if near else ''} (ulmfit --help lists them)", 2)[0]
-    if {'-h', '--help'} & set(args): print(help_text(verb)); return 0
+    if {'-h', '--help'} & set(args): return _print(help_text(verb))
     return _run(verb, args)
 
 # %% ../nbs/08_cli.ipynb #c31
@@ -255,13 +263,22 @@ def _run(verb, args):
         with contextlib.suppress(OSError): _note(log, event='end', verb=verb, code=code, seconds=round(time.monotonic() - t, 2), said=said)
     return code
 
+def _nobody_reads(): # `| head` has closed the pipe: what is left goes nowhere
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+def _print(text):
+    try: print(text, flush=True)
+    except BrokenPipeError: _nobody_reads()
+    return 0
+
 def _outcome(verb, args):
     "Run a verb and turn what can go wrong into a number and a line."
     try:
         if told := _told(_call(verb, args)): print(told, flush=True)
         return 0, told
     except InputError as e: return _complain(verb, e, 2)
-    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()); return 0, None
+    except BrokenPipeError: return _nobody_reads(), None
     except OSError as e: return _complain(verb, e, 2)
     except KeyboardInterrupt: print(file=sys.stderr); return _complain(verb, 'stopped; the same command continues where it was', 130)
 
