@@ -228,7 +228,7 @@ def _complain(verb, said, code):
 # %% ../nbs/08_cli.ipynb #c29
 def _told(result):
     "What a verb returned, for a person to read."
-    if result is None or isinstance(result, str): return result or ''
+    if result is None or isinstance(result, (str, dict)): return result if isinstance(result, str) else '' # what ends in a dict has told it on its way
     if isinstance(result, Path) and (result/'config.json').is_file():
         m = json.loads((result/'config.json').read_text(encoding='utf-8')).get('metrics') or {}
         return f'{result}: ' + (', '.join(f'{k} {v:.4g}' for k, v in m.items() if isinstance(v, (int, float))) or 'written')

@@ -626,11 +626,12 @@ def occlusion(
 
 # %% ../nbs/06a_predict.ipynb #c98
 def _groups(tok, text):
-    "What stands between the spaces of one field; a `tk_wrep`, its count and its word together."
-    x = apply_rules(text, tok._text_rules)
+    "What stands between the spaces of one field, each with its tokens; a `tk_wrep`, its count and its word together."
+    k = 1 + max((i for i, r in enumerate(tok.rules) if not getattr(r, 'piecewise', False) or r.across), default=-1)
+    x = apply_rules(text, tok.rules[:k]) # from here on every rule looks at one piece
     out = [[p] for p in x.replace('\n', ' \n ').split(' ') if p] if x else []
     for i in [i for i, p in enumerate(out) if p == [TK_WREP]][::-1]: out[i:i + 3] = [sum(out[i:i + 3], [])]
-    return out
+    return [(' '.join(o), tok._cut_line(apply_rules(' '.join(o), tok.rules[k:]))) for o in out]
 
 def _parts(tok, doc):
     "A document as parts: (word as written, its tokens, may it be left out?)."
@@ -638,10 +639,7 @@ def _parts(tok, doc):
     out = [('', [BOS], False)]
     for i, text in enumerate(doc if isinstance(doc, tuple) else (doc,), 1):
         out.append(('\n' if i > 1 else '', [FLD, *tok._number(i)], False))
-        for group in _groups(tok, text):
-            found = tok._remembered(group)
-            tokens = list(chain.from_iterable(found)) if all(found) else list(tok._by_line(' '.join(group), found))
-            out.append((undo_rules(' '.join(group)).strip(' ') or ' '.join(group), tokens, bool(tokens)))
+        out += [(undo_rules(o).strip(' ') or o, tokens, bool(tokens)) for o, tokens in _groups(tok, text)]
     return out
 
 # %% ../nbs/06a_predict.ipynb #c100
