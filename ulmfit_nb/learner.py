@@ -8,7 +8,7 @@ __all__ = ['ADAM', 'SIZES', 'DROPS', 'ModelData', 'pick_precision', 'Learner', '
            'finetune_lm']
 
 # %% ../nbs/05a_learner.ipynb #c3
-import copy, json, math, os, signal, threading, time
+import atexit, copy, json, math, os, signal, threading, time
 from contextlib import contextmanager
 from itertools import islice
 from datetime import date
@@ -608,6 +608,7 @@ def join_ranks():
     if int(os.environ.get('WORLD_SIZE', 1)) == 1 or dist.is_initialized(): return
     if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     dist.init_process_group('nccl' if torch.cuda.is_available() else 'gloo')
+    atexit.register(dist.destroy_process_group) # threads of a group that is still open can abort a process that ends
 
 # %% ../nbs/05a_learner.ipynb #c83a5b7d
 def _prepared(src, folder, **how):
