@@ -7,7 +7,7 @@ fine-tuned to unlabelled reviews, and classifiers are trained on a few labels fr
 weights, Wikipedia, Wikipedia and then reviews. All settings are the defaults; test rows are scored once. What is done
 is kept in the working folder, so that the same call continues. About 15 minutes of one core.
 """
-import argparse, itertools, json, os, platform, subprocess, sys
+import argparse, itertools, json, os, sys
 from datetime import date
 from pathlib import Path
 
@@ -18,18 +18,8 @@ from ulmfit_nb.awd_lstm import get_language_model
 from ulmfit_nb.fixup import data_folder, load_standard, open_text
 from ulmfit_nb.learner import SIZES, finetune_lm, pretrain
 from ulmfit_nb.predict import evaluate, train_classifier
+from quickstart_seeds import processor, said
 from ulmfit_nb.vocab import prepare
-
-
-def said(*command):
-    try: return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError): return ''
-
-
-def processor():
-    info = Path('/proc/cpuinfo')
-    names = [l.split(':', 1)[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
-    return names[0] if names else platform.processor()
 
 
 def language_models(o, data):

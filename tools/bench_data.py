@@ -11,10 +11,12 @@ Needs ULMFIT_DATA (IMDb). Every measurement is a process of its own; within a ro
 result is the ratio of their medians. Memory is the peak of the proportional set size (PSS) of the process and all
 its children, read every 0.2 seconds. Each command adds its part to nbs/results/data_path.json.
 """
-import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, statistics, subprocess, sys, tempfile, time
 from datetime import date
 from itertools import islice
 from pathlib import Path
+
+from quickstart_seeds import cpu, said
 
 DATA = Path(os.environ.get('ULMFIT_DATA', '../shared/data'))
 
@@ -187,11 +189,6 @@ def read(args):
     return dict(runs=rows, large_over_small={what: round(middle('large', what) / middle('small', what), 2) for what in rows['small'][0] if 'micro' in what})
 
 
-def cpu():
-    lines = Path('/proc/cpuinfo').read_text().splitlines()
-    return f'{len(os.sched_getaffinity(0))} cores, {next((l.split(":", 1)[1].strip() for l in lines if l.startswith("model name")), platform.processor())}'
-
-
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('part', choices=['tokens', 'prepare', 'read'])
@@ -201,7 +198,7 @@ def main():
     p.add_argument('--out', type=Path, default='nbs/results/data_path.json')
     args = p.parse_args()
     found = globals()[args.part](args)
-    commit = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True).stdout.strip()
+    commit = said('git', 'rev-parse', 'HEAD')
     found |= dict(command=' '.join(['python tools/bench_data.py', args.part, *(['--peer PEER/bin/python'] if args.peer else [])]), commit=commit, hardware=cpu(), date=date.today().isoformat())
     args.out.parent.mkdir(parents=True, exist_ok=True)
     results = json.loads(args.out.read_text()) if args.out.is_file() else {}

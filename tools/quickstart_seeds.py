@@ -12,11 +12,16 @@ def said(*command):
     except (OSError, subprocess.CalledProcessError): return ''
 
 
+def processor():
+    "The processor's name."
+    info = Path('/proc/cpuinfo')
+    names = [l.split(':', 1)[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
+    return names[0] if names else platform.processor()
+
+
 def cpu():
-    "The processor's name and how many of it."
-    lines = Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else []
-    names = [l.split(':', 1)[1].strip() for l in lines if l.startswith('model name')]
-    return f'{len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()} cores, {names[0] if names else platform.processor()}'
+    "How many processors, and their name."
+    return f'{len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()} cores, {processor()}'
 
 
 def main(args):

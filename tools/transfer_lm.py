@@ -8,7 +8,7 @@ rates and dropouts, chosen with one seed before the seeds are run; the shipped m
 `finetune_lm`, nothing chosen. Every run is kept in the working folder, so that the same call continues. About 25
 minutes of one core.
 """
-import argparse, itertools, json, os, platform, subprocess, sys, time
+import argparse, itertools, json, os, sys, time
 from datetime import date
 from pathlib import Path
 
@@ -18,20 +18,10 @@ from ulmfit_nb.awd_lstm import get_language_model
 from ulmfit_nb.fixup import data_folder, open_text
 from ulmfit_nb.learner import LanguageModelData, LanguageModelLearner, scaled_drops
 from ulmfit_nb.lm_loader import LanguageModelLoader, evaluate_lm
+from quickstart_seeds import processor, said
 from ulmfit_nb.vocab import Corpus, prepare
 
 BS, BPTT, VAL_STEPS = 16, 70, 48
-
-
-def said(*command):
-    try: return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError): return ''
-
-
-def processor():
-    info = Path('/proc/cpuinfo')
-    names = [l.split(':', 1)[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
-    return names[0] if names else platform.processor()
 
 
 def corpora(work, docs, lm):
