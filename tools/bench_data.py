@@ -34,11 +34,13 @@ def everything():
     return [*reviews('train'), *reviews('test'), *unsup]
 
 
-def ours(workers):
+def ours(workers, strings): # from an empty memory; packed, as spaCy's documents are, or lists of strings
     texts = reviews()
     from ulmfit_nb.tokenize import Tokenizer
     start = time.perf_counter()
-    n = sum(map(len, Tokenizer().iter_mp(texts, n_workers=int(workers), chunk=500)))
+    tok = Tokenizer()
+    if strings == 'strings': n = sum(map(len, tok.iter_mp(texts, n_workers=int(workers))))
+    else: n = sum(len(ids) for _, ids, _ in tok.iter_packed(texts, n_workers=int(workers)))
     return dict(tokens=n, seconds=time.perf_counter() - start)
 
 
@@ -143,15 +145,17 @@ def measure(python, *work):
 
 
 def tokens(args):
-    sides = {'ours, 1 worker': ('ours', 1), 'ours, 2 workers': ('ours', 2), 'spaCy pipe': ('spacy_pipe', 1, 'docs'), 'spaCy pipe, token strings': ('spacy_pipe', 1, 'strings'),
+    sides = {'ours, 1 worker': ('ours', 1, 'packed'), 'ours, 2 workers': ('ours', 2, 'packed'), 'ours, token strings, 1 worker': ('ours', 1, 'strings'),
+             'ours, token strings, 2 workers': ('ours', 2, 'strings'), 'spaCy pipe': ('spacy_pipe', 1, 'docs'), 'spaCy pipe, token strings': ('spacy_pipe', 1, 'strings'),
              'our rules, then spaCy pipe, token strings': ('spacy_rules',), 'spaCy pipe, 2 processes': ('spacy_pipe', 2, 'docs')}
     if args.peer: sides |= {'fastai tokenize_df, 1 worker': ('fastai_tokens', 1), 'fastai tokenize_df, 2 workers': ('fastai_tokens', 2)}
     rows = {name: [] for name in sides}
     for _ in range(args.rounds):
         for name, work in sides.items(): rows[name].append(measure(args.peer if 'fastai' in name else sys.executable, *work))
     rate = {name: statistics.median(r['tokens'] / r['seconds'] for r in o) for name, o in rows.items()}
-    return dict(tokens_a_second={k: round(v) for k, v in rate.items()}, runs=rows,
-                ours_over={k: round(rate['ours, 1 worker'] / v, 2) for k, v in rate.items()}, scaling=round(rate['ours, 2 workers'] / rate['ours, 1 worker'], 2))
+    over = lambda one: {k: round(rate[one] / v, 2) for k, v in rate.items() if 'ours' not in k}
+    return dict(tokens_a_second={k: round(v) for k, v in rate.items()}, runs=rows, ours_over=over('ours, 1 worker'), strings_over=over('ours, token strings, 1 worker'),
+                scaling=round(rate['ours, 2 workers'] / rate['ours, 1 worker'], 2), scaling_strings=round(rate['ours, token strings, 2 workers'] / rate['ours, token strings, 1 worker'], 2))
 
 
 def prepare(args):

@@ -8,10 +8,10 @@ __all__ = ['PieceTokenizer', 'Tokenizer', 'map_chunks', 'partition_by_cores', 'g
 
 # %% ../nbs/01_tokenize.ipynb #8f40ca40
 import hashlib, io, os, pickle, re, warnings
-from collections import defaultdict, deque
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from itertools import chain, compress, count, islice
+from itertools import chain, compress, islice
 from operator import not_
 from pathlib import Path
 from sys import intern
@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 # %% ../nbs/01_tokenize.ipynb #3510c12f
 from .fixup import *
+from .pieces import *
 from .fixup import _check_text, _fields
 
 # %% ../nbs/01_tokenize.ipynb #e1c610ca
@@ -66,7 +67,8 @@ class PieceTokenizer:
         self.rules = list(rules)
         self._text_rules, self._piece_rules = _split_rules(self.rules)
         self._across = [r.across for r in self._piece_rules if r.across]
-        self._remembered = _Remembered(self._cut_pieces, renew=renew)
+        self._remembered, self._renew = _Remembered(self._cut_pieces, renew=renew), renew
+        self._memory = PieceMemory(lambda *a: self._cut_new(*a)) if self._text_rules == [fixup] and set(self._piece_rules) <= set(RULES) else None
 
     def _number(self, i): return [str(i)]
 
@@ -108,19 +110,12 @@ def proc_doc(self:PieceTokenizer,
     for i, x in enumerate(_fields(doc), 1): tokens += [FLD, *self._number(i), *self.proc_text(x)]
     return tokens
 
-@patch
-def proc_all(self:PieceTokenizer,
-    docs:list, # documents
-) -> list: # one list of tokens a document
-    "Tokens of several documents, in this process"
-    return [self.proc_doc(o) for o in docs]
-
 # %% ../nbs/01_tokenize.ipynb #56db29ec
 _LONGEST = 1000 # characters of a piece that are cut at once
 
-def _spacy_blank(lang):
+def _language(lang): # spaCy's patterns and exceptions
     if lang in ('ja', 'zh', 'th'): raise InputError(f"lang={lang!r}: written without spaces; use tokenizer='subword'")
-    try: return spacy.blank(lang, config={'nlp': {'tokenizer': {'@tokenizers': 'spacy.Tokenizer.v1'}}}).tokenizer
+    try: return spacy.util.get_lang_class(lang).Defaults
     except (ImportError, ValueError): raise InputError(f'lang={lang!r}: spaCy has no such language; give its two-letter code, or xx for any') from None
 
 def _length(search, s): # of the prefix or suffix that is found in s
@@ -131,16 +126,18 @@ def _length(search, s): # of the prefix or suffix that is found in s
 class _Words:
     "spaCy's patterns and exceptions for one language"
     def __init__(self, lang, special=()):
-        self.spacy = t = _spacy_blank(lang)
-        for w in special: t.add_special_case(w, [{ORTH: w}])
-        self.prefix, self.suffix, self.infix, self.token, self.url = t.prefix_search, t.suffix_search, t.infix_finditer, t.token_match, t.url_match
-        self.rules = {w: [o[ORTH] for o in parts] for w, parts in t.rules.items()}
-        self.tok = self.bare()
+        o, u = _language(lang), spacy.util
+        self.prefix, self.suffix = o.prefixes and u.compile_prefix_regex(o.prefixes).search, o.suffixes and u.compile_suffix_regex(o.suffixes).search
+        self.infix, self.token, self.url = o.infixes and u.compile_infix_regex(o.infixes).finditer, o.token_match, o.url_match
+        self.exceptions = {**o.tokenizer_exceptions, **{w: [{ORTH: w}] for w in special}}
+        self.rules, self.tok = {w: [t[ORTH] for t in parts] for w, parts in self.exceptions.items()}, None
 
     def bare(self): # spaCy with an empty table of strings
-        return spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), self.spacy.rules, self.prefix, self.suffix, self.infix, self.token, self.url)
+        return spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), self.exceptions, self.prefix, self.suffix, self.infix, self.token, self.url)
 
-    def __call__(self, x): return [t.text for t in self.tok(x)]
+    def __call__(self, x):
+        self.tok = self.tok or self.bare()
+        return [t.text for t in self.tok(x)]
 
 # %% ../nbs/01_tokenize.ipynb #nc38b1ac
 def _parts(search): # of a compiled pattern; None when it is not one, or blind to the case of letters
@@ -190,7 +187,7 @@ def _is(op, arg, c):
 class _Affix:
     "The length of the prefix (`end=False`) or suffix of a word, remembered by three of its characters where these decide"
     def __init__(self, search, end):
-        self.search, self.end, self.known, self.takers = search, end, {}, {}
+        self.search, self.end, self.known, self.takers, self.off = search, end, {}, {}, {}
         parts, far = _parts(search) if search else [], 'AT_BEGINNING' if end else 'AT_END'
         alternatives = [] if parts is None else _alternatives(parts)
         self.wide = [o for o in alternatives if o.getwidth()[1] > 1] if search else []
@@ -243,16 +240,17 @@ def _stands(table, tokens): # does one of the sequences stand among the tokens?
 
 @patch
 def forget(self:_Words): # all that was met
-    self.tok, self.before, self.behind = self.bare(), _Affix(self.prefix, end=False), _Affix(self.suffix, end=True)
+    self.tok, self.before, self.behind = None, _Affix(self.prefix, end=False), _Affix(self.suffix, end=True)
 
 @patch
 def study(self:_Words): # what the patterns say about themselves
     self.forget()
     self.plain, self.solid = (not any(_may_match(o, ok) for o in (self.prefix, self.suffix, self.infix)[i:]) for i, ok in [(0, str.isalpha), (2, str.isalnum)])
-    self.signs, self.spaced, firsts = {}, {}, set()
+    self.signs, self.spaced, self.members, firsts = {}, {}, set(), set()
     for w, tokens in self.rules.items():
         part = max(w.split(), key=len, default='')
         seq = self.peeled(part, {})
+        if len(seq) > 1 or seq != tokens: self.members.update(seq)
         if not part or part == w and seq == tokens: continue
         (self.signs if part == w else self.spaced).setdefault(seq[0], []).append(seq)
         firsts.add(tuple(seq[:2]))
@@ -260,14 +258,15 @@ def study(self:_Words): # what the patterns say about themselves
     for m in SPECIALS: self.rules.setdefault(m, self.peeled(m, {}))
     return self
 
-@lru_cache(8)
-def _words(lang, special=()): return _Words(lang, special).study()
-
 # %% ../nbs/01_tokenize.ipynb #nf8d12f7
+@patch
+def fixed(self:_Words, tokens): # do none of them begin an exception?
+    return self.alone.isdisjoint(tokens) and (len(tokens) < 2 or self.pairs.isdisjoint(zip(tokens, tokens[1:])))
+
 @patch
 def cut(self:_Words, w): # tokens of a piece; and do they depend on its neighbours?
     tokens = self.rules.get(w) or ([w] if self.plain and w.isalpha() else self.quick(w) or self.peeled(w, self.rules))
-    if self.alone.isdisjoint(tokens) and (len(tokens) < 2 or self.pairs.isdisjoint(zip(tokens, tokens[1:]))): return tokens, False
+    if self.fixed(tokens): return tokens, False
     if _stands(self.spaced, tokens): return tokens, True
     whole = self(w) if _stands(self.signs, tokens) else tokens
     return whole, whole != tokens
@@ -287,6 +286,67 @@ def cut_line(self:_Words, line): # the same for several pieces with spaces betwe
     tokens, touchy = zip(*map(self.cut, line.split(' ')))
     return list(chain.from_iterable(tokens)), any(touchy)
 
+# %% ../nbs/01_tokenize.ipynb #q11b4c7e1
+_small = range(ord('a'), ord('z') + 1)
+
+def _eaten(parts): return [o for o in parts if str(o[0]) not in ('AT', 'ASSERT', 'ASSERT_NOT')]
+
+def _outermost(parts, end): # what an alternative may take last (or first)
+    out = []
+    for o in _eaten(parts)[::-1 if end else 1]:
+        out.append(o)
+        if sre_parse.SubPattern(parts.state, [o]).getwidth()[0]: break
+    return out
+
+@patch
+def keeps_off(self:_Affix, c, inner): # does all that ends (or begins) in `c`, beside `inner`, stay out of a run of letters? When c is a letter: does it take inner and c at most?
+    if (c, inner) not in self.off:
+        near = [o for o in self.wide if _takes(_outermost(o, self.end), ord(c))]
+        wider = [o for o in near if _takes(o, ord(inner)) and o.getwidth()[1] > 2] if c.isalpha() else [o for o in near if any(_takes(o, x) for x in _small)]
+        self.off[c, inner] = self.narrow and not wider
+    return self.off[c, inner]
+
+# %% ../nbs/01_tokenize.ipynb #q13b4c7e1
+@patch
+def stripped(self:_Words, k, affix): # all suffixes (or prefixes) that stand beside the two letters in k; () when more of the word has a say
+    out = []
+    while len(k) > 2:
+        n = affix.keeps_off(*k[:-3:-1] if affix.end else k[:2]) and _length(affix.search, k)
+        if not n: return ()
+        out.append(k[-n:] if affix.end else k[:n])
+        k = k[:-n] if affix.end else k[n:]
+    if affix.end: out.reverse()
+    return out if len(k) == 2 and self.fixed(out) else ()
+
+@patch
+def between(self:_Words, k): # what two runs of letters have between them; () when they stay together
+    if '.' in k or _length(self.prefix, k) or _length(self.suffix, k): return ()
+    tokens = self.inner(k, {})
+    return tokens[1:-1] if (tokens[0], tokens[-1]) == (k[:2], k[-2:]) and self.fixed(tokens[1:-1]) else ()
+
+# %% ../nbs/01_tokenize.ipynb #q25b4c7e1
+@patch
+def study_runs(self:_Words): # may words be taken apart into runs of letters? and which runs may not?
+    infix = _parts(self.infix)
+    firm = infix is not None and all(_sees(o) <= 2 and not any(_takes(_eaten(o), x) for x in _small) for o in _alternatives(infix))
+    self.lettered = self.plain and self.solid and firm and not self.token and self.before.narrow and self.behind.narrow and not (self.url and _may_match(self.url, lambda c: c != '.'))
+    self.touched = {r for k in self.rules for r in re.findall('[a-z]+', k)} | self.alone | {t for o in self.pairs for t in o}
+    return self
+
+@lru_cache(8)
+def _words(lang, special=()): return _Words(lang, special).study().study_runs()
+
+# %% ../nbs/01_tokenize.ipynb #q14b4c7e1
+@patch
+def part(self:_Words, k): # tokens of a run, or of what stands beside it with two letters of it; () when they do not depend on k alone
+    if k.isalpha(): return () if k in self.touched or BOS in k or FLD in k else (k,)
+    ends = k[:2].isalpha(), k[-2:].isalpha()
+    if all(ends): return self.between(k)
+    if k[0].isalpha(): return self.stripped(k, self.behind)
+    if ends[1]: return self.stripped(k, self.before)
+    tokens, touchy = self.cut(k)
+    return () if touchy or not self.fixed(tokens) else tokens
+
 # %% ../nbs/01_tokenize.ipynb #b48714ec
 class Tokenizer(PieceTokenizer):
     "spaCy's words, after the text rules"
@@ -298,6 +358,8 @@ class Tokenizer(PieceTokenizer):
         self.lang, self.strict = lang, strict
         self._spacy = _words(lang, ('<eos>', '<bos>', '<unk>') if strict else ())
         self._setup(STRICT_RULES if strict else rules, self._spacy.forget)
+        self._parts = PieceMemory(lambda *a: self._cut_parts(*a)) if self._memory and self._spacy.lettered and self._piece_rules == RULES[1:] else None
+        if self._parts: self._parts.forget(self._memory.names)
 
     def __reduce__(self): return Tokenizer, (self.lang, self.rules, self.strict)
 
@@ -320,6 +382,200 @@ def _cut_line(self:Tokenizer, line): # of marked text
     pieces = line.split(' ')
     if max(map(len, pieces)) <= _LONGEST: return self._spacy(line)
     return list(chain.from_iterable(self._cut_odd(p)[0] for p in pieces))
+
+# %% ../nbs/01_tokenize.ipynb #q02b4c7e1
+@patch
+def _tidy(self:PieceTokenizer, x): # text in which only the white space of ASCII is left to be tidied
+    y = x.replace('<br />', '\n') if '<' in x else x
+    return y if y.isascii() and not any(c in y for c in '&<\\@') else apply_rules(x, self._text_rules)
+
+@patch
+def _cut_new(self:PieceTokenizer, b, first, size): # for `PieceMemory`
+    return np.arange(len(first)), *self._memory.names.numbers(list(self._cut_pieces(b.text(first, size))))
+
+@patch
+def _forget(self:PieceTokenizer):
+    self._memory.forget(Names())
+    if self._renew: self._renew()
+
+# %% ../nbs/01_tokenize.ipynb #q05b4c7e1
+_word_first = re.compile(r'\w*').match
+
+def _again(b, first, size, num, line): # lines in which a word may stand four times running
+    a = np.flatnonzero((num[1:-2] == num[2:-1]) & (line[3:] == line[:-3]) & (size[:-3] >= size[1:-2]))
+    before, said, after = (b.text(first[a + k], size[a + k]) for k in (0, 2, 3))
+    return line[a[[x.endswith(y) and z.startswith(_word_first(y)[0]) for x, y, z in zip(before, said, after)]]]
+
+@patch
+def _inert(self:PieceTokenizer, tokens): return False # can they never be a part of an exception?
+
+@patch
+def _stands_alone(self:PieceTokenizer, num): # a piece that cannot change its neighbours' tokens
+    m = self._memory
+    return m.count.a[num] > 0 and self._inert(m.names.itos[i] for i in tokens_of(m, num[None])[0].tolist())
+
+# %% ../nbs/01_tokenize.ipynb #q15b4c7e1
+@patch
+def _spans(self:PieceTokenizer, b, first, size, num, starts): # stretches of pieces that must be seen together
+    line = np.zeros(len(num), np.int32)
+    line[starts] = 1
+    line = np.cumsum(line, dtype=np.int32) - 1
+    starts, ends, whole = starts.tolist(), [*starts[1:].tolist(), len(num)], {*_again(b, first, size, num, line).tolist()}
+    spans, e = [(starts[l], ends[l]) for l in whole], 0
+    for i in np.flatnonzero(self._memory.count.take(num) == 0).tolist():
+        if i < e or line[i] in whole: continue
+        s, e = i, i + 1
+        while s > starts[line[i]] and not self._stands_alone(num[s - 1]): s -= 1
+        while e < ends[line[i]] and not self._stands_alone(num[e]): e += 1
+        spans.append((s, e))
+    return spans
+
+# %% ../nbs/01_tokenize.ipynb #q07b4c7e1
+@patch
+def _heads(self:PieceTokenizer, docs): # texts; before which of them each marker stands; rows of the markers
+    texts, at, heads, m = [], [], [], self._memory
+    for doc in docs:
+        at.append(len(texts))
+        heads.append(constant(m, BOS))
+        for i, x in enumerate(_fields(doc), 1):
+            at.append(len(texts))
+            heads.append(constant(m, FLD, *self._number(i)))
+            texts.append(self._tidy(_check_text(x, 'proc_all')))
+    return texts, at, heads
+
+@patch
+def _rows(self:PieceTokenizer, docs): # rows of all that the documents hold, in their order
+    m, (texts, at, heads) = self._memory, self._heads(docs)
+    b = Bytes(texts)
+    first, size, breaks = b.pieces()
+    num, begins = number_pieces(m, b, first, size), np.searchsorted(first, b.begins)
+    breaks = np.setdiff1d(breaks, np.append(begins, len(first)))
+    for s, e in self._spans(b, first, size, num, np.union1d(begins[begins < len(first)], breaks)):
+        together = self._cut_line(apply_rules(' '.join(b.text(first[s:e], size[s:e])), self._piece_rules))
+        num[s:e] = 1
+        num[s] = add_tokens(m, together)
+    return np.insert(num, np.concatenate([begins[at], breaks]), np.concatenate([heads, np.full(len(breaks), constant(m, '\n'))]))
+
+# %% ../nbs/01_tokenize.ipynb #q08b4c7e1
+def _pack(lists): # different tokens, the place of each running token among them, length of each list
+    names = Names()
+    ids, lengths = names.numbers(lists)
+    return names.itos, ids.astype(np.uint32), lengths
+
+def _unpack(types, ids, lengths):
+    tokens, ends = np.array(types, dtype=object).take(ids), np.cumsum(lengths)
+    return [tokens[a:z].tolist() for a, z in zip((ends - lengths).tolist(), ends.tolist())]
+
+@patch
+def proc_packed(self:PieceTokenizer,
+    docs:list, # documents
+) -> tuple: # different tokens (list of str), the place of each running token among them (uint32 [tokens]), tokens of each document (int64 [docs])
+    "Tokens of several documents, packed"
+    m = self._memory
+    if m is None or not docs: return _pack([self.proc_doc(o) for o in docs])
+    if m.full: self._forget()
+    rows = self._rows(docs)
+    ids, counts = tokens_of(m, rows)
+    return *compact(m, ids), np.add.reduceat(counts, np.flatnonzero(rows == constant(m, BOS)))
+
+# %% ../nbs/01_tokenize.ipynb #q09b4c7e1
+_MANY = 30_000 # characters from which numbers are faster than a dictionary
+_MOST = 2_000_000 # characters that are looked at together
+
+def _size(doc): return sum(len(x) for x in _fields(doc) if isinstance(x, str))
+
+def _batches(docs):
+    batch, size = [], 0
+    for doc in docs:
+        batch.append(doc)
+        size += _size(doc)
+        if size >= _MOST:
+            yield batch
+            batch, size = [], 0
+    if batch: yield batch
+
+@patch
+def proc_all(self:PieceTokenizer,
+    docs:list, # documents
+) -> list: # one list of tokens a document
+    "Tokens of several documents, in this process"
+    if self._memory is None or sum(map(_size, docs)) < _MANY: return [self.proc_doc(o) for o in docs]
+    return list(chain.from_iterable(_unpack(*self.proc_packed(o)) for o in _batches(docs)))
+
+# %% ../nbs/01_tokenize.ipynb #q18b4c7e1
+_KIND = np.zeros(256, np.uint8) # 1: sign, 2: small letter, 3: capital
+_KIND[[c for c in range(33, 127) if chr(c) not in '_0123456789']], _KIND[97:123], _KIND[65:91] = 1, 2, 3
+
+def _end_to_end(b, first, size): # bytes of some pieces, a space after each; where each begins; the piece of each byte
+    ends = np.cumsum(size + 1)
+    begins = ends - size - 1
+    raw = b.bytes[np.repeat(first - begins, size + 1) + np.arange(ends[-1])]
+    raw[ends - 1] = ord(' ')
+    return raw, begins, np.repeat(np.arange(len(size), dtype=np.int32), size + 1)
+
+def _runs(raw, kind, piece): # where runs of letters begin and end
+    letter = np.append(False, kind >= 2)
+    edges = np.flatnonzero(letter[1:] != letter[:-1])
+    a, z = edges[::2], edges[1::2]
+    last = np.append(piece[a[1:]] != piece[a[:-1]], True)[:len(a)]
+    s = last & (z - a == 1) & (raw[a] | 32 == ord('s')) & (raw[a - 1] == ord("'")) & (kind[a - 2] >= 2)
+    return a[~s], z[~s]
+
+def _whole(raw, kind, piece, size, a, z): # which pieces cannot be taken apart?
+    same, whole = raw[1:] == raw[:-1], np.ones(len(size), bool)
+    whole[piece[a]] = False
+    whole[piece[a[z - a < 2]]] = True
+    whole[piece[(kind == 0) & (raw != ord(' '))]] = True
+    whole[piece[:-3][same[2:] & same[1:-1] & same[:-2]]] = True
+    return whole | (size > _LONGEST - 100)
+
+# %% ../nbs/01_tokenize.ipynb #q20b4c7e1
+@patch
+def _cut_parts(self:Tokenizer, b, first, size): # for the memory of parts
+    return np.arange(len(first)), *self._memory.names.numbers([self._spacy.part(k) for k in b.text(first, size)])
+
+@patch
+def _part_rows(self:Tokenizer, low, kind, a, z, of, begins, ends): # int32 [runs, 4]; low: the bytes in small letters
+    m, new, capitals = self._parts, np.append(True, of[1:] != of[:-1]), np.append(0, np.cumsum(kind == 3))
+    last, caps = np.append(new[1:], True), new & (capitals[z] - capitals[a] == z - a)
+    left, rows = np.where(new, begins[of], np.append(0, z[:-1]) - 2), np.ones((len(a), 4), np.int32)
+    rows[caps, 1] = constant(m, TK_UP)
+    gap, tail = ~new | (a > left), last & (z < ends[of])
+    for k, where, s, e in [(0, gap, left, np.where(caps, a, a + 2)), (2, slice(None), a, z), (3, tail, z - 2, ends[of])]:
+        rows[where, k] = number_pieces(m, low, s[where], (e - s)[where])
+    return rows
+
+@patch
+def _taken_apart(self:Tokenizer, b, first, size): # which pieces are not; numbers of the tokens of the others; how many each has
+    raw, begins, piece = _end_to_end(b, first, size)
+    kind = _KIND.take(raw)
+    a, z = _runs(raw, kind, piece)
+    whole = _whole(raw, kind, piece, size, a, z)
+    a, z, of = (o[~whole[piece[a]]] for o in (a, z, piece[a]))
+    if not len(a): return whole, [], np.zeros(len(size), np.int64)
+    low = Bytes().fill((raw | ((kind == 3) << 5).astype(np.uint8)).tobytes())
+    rows = self._part_rows(low, kind, a, z, of, begins, begins + size)
+    whole[of[((self._parts.count.take(rows) == 0) & (rows != 1)).any(1)]] = True
+    ids, n = tokens_of(self._parts, rows[~whole[of]].ravel())
+    return whole, ids, np.bincount(of[~whole[of]], n.reshape(-1, 4).sum(1), len(size)).astype(np.int64)
+
+# %% ../nbs/01_tokenize.ipynb #q21b4c7e1
+@patch
+def _cut_new(self:Tokenizer, b, first, size): # for `PieceMemory`
+    if self._parts is None: return PieceTokenizer._cut_new(self, b, first, size)
+    whole, ids, counts = self._taken_apart(b, first, size)
+    apart, whole = np.flatnonzero(~whole), np.flatnonzero(whole)
+    tokens = self._cut_pieces(b.text(first[whole], size[whole])) if len(whole) else []
+    more, n = self._memory.names.numbers(tokens)
+    return np.concatenate([apart, whole]), np.concatenate([ids, more]), np.concatenate([counts[apart], n])
+
+@patch
+def _inert(self:Tokenizer, tokens): return self._spacy.members.isdisjoint(tokens)
+
+@patch
+def _forget(self:Tokenizer):
+    PieceTokenizer._forget(self)
+    if self._parts: self._parts.forget(self._memory.names)
 
 # %% ../nbs/01_tokenize.ipynb #a05a5e18
 def _strict_text(tok, s): return tok._spacy(apply_rules(s, STRICT_RULES))
@@ -387,16 +643,7 @@ def map_chunks(
             with ProcessPoolExecutor(n) as pool: yield from _in_order(pool, work, _state(tok), chain(first, chunks), 2 * n + 2)
 
 # %% ../nbs/01_tokenize.ipynb #74cb353d
-def _pack(lists): # different tokens, the place of each running token among them, length of each list
-    place = defaultdict(count().__next__) # a new token gets the next place
-    ids = np.fromiter(map(place.__getitem__, chain.from_iterable(lists)), dtype=np.uint32)
-    return list(place), ids, [len(o) for o in lists]
-
-def _unpack(types, ids, lengths):
-    tokens = map(types.__getitem__, ids.tolist())
-    return [list(islice(tokens, n)) for n in lengths]
-
-def _proc_packed(tok, docs): return _pack(tok.proc_all(docs))
+def _proc_packed(tok, docs): return tok.proc_packed(docs)
 
 def _checked(docs):
     for i, doc in enumerate(docs):
@@ -405,17 +652,25 @@ def _checked(docs):
 
 # %% ../nbs/01_tokenize.ipynb #65b29d6b
 @patch
+def iter_packed(self:PieceTokenizer,
+    docs, # iterable of documents; may be longer than memory
+    n_workers:int|None=None, # processes; None: one a core; 0 or 1: this process
+    executor=None, # any concurrent.futures.Executor
+    chunk:int=1000, # documents a job
+): # iterator over what `proc_packed` gives for each chunk
+    "Tokens of documents as they stream by, packed"
+    it = _checked(docs)
+    return map_chunks(_proc_packed, self, iter(lambda: list(islice(it, chunk)), []), n_workers, executor)
+
+@patch
 def iter_mp(self:PieceTokenizer,
     docs, # iterable of documents; may be longer than memory
     n_workers:int|None=None, # processes; None: one a core; 0 or 1: this process
     executor=None, # any concurrent.futures.Executor
-    chunk:int=2000, # documents a job
+    chunk:int=1000, # documents a job
 ): # iterator over lists of tokens, in the order of docs
     "Tokens of documents as they stream by"
-    it = _checked(docs)
-    chunks = iter(lambda: list(islice(it, chunk)), [])
-    if executor is None and _cores(n_workers) <= 1: return chain.from_iterable(map(self.proc_all, chunks))
-    return chain.from_iterable(_unpack(*o) for o in map_chunks(_proc_packed, self, chunks, n_workers, executor))
+    return chain.from_iterable(_unpack(*o) for o in self.iter_packed(docs, n_workers, executor, chunk))
 
 # %% ../nbs/01_tokenize.ipynb #ee490b74
 @patch
@@ -423,7 +678,7 @@ def proc_all_mp(self:PieceTokenizer,
     docs:list, # documents, or the list of lists of them that `partition_by_cores` makes
     n_workers:int|None=None, # processes; None: one a core; 0 or 1: this process
     executor=None, # any concurrent.futures.Executor
-    chunk:int=2000, # documents a job
+    chunk:int=1000, # documents a job
     progress:bool=False, # show a bar?
 ) -> list: # one list of tokens a document, in order
     "Tokens of all documents, on all cores"

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 # %% ../nbs/02_vocab.ipynb #ce1b087a
 from .fixup import *
 from .tokenize import *
-from .tokenize import _pack
+from .tokenize import _size
 
 # %% ../nbs/02_vocab.ipynb #621953af
 def count_tokens(
@@ -252,8 +252,6 @@ def _pairs(path, kind, n_lbls, min_lbl):
 # %% ../nbs/02_vocab.ipynb #3b2e1bd1
 _PART = 2_000_000 # characters, about
 
-def _size(doc): return len(doc) if isinstance(doc, str) else sum(map(len, doc))
-
 # %% ../nbs/02_vocab.ipynb #6c56bee4
 def _parts(pairs, done):
     docs, labels, size, k = [], [], 0, 0
@@ -269,8 +267,8 @@ def _parts(pairs, done):
 # %% ../nbs/02_vocab.ipynb #5c392c05
 def _write_part(tok, job):
     path, docs, labels = job
-    types, ids, lengths = _pack(tok.proc_all(docs))
-    arrays = dict(ids=ids, lengths=np.array(lengths), counts=np.bincount(ids), types=np.frombuffer(_json_bytes(types), np.uint8))
+    types, ids, lengths = tok.proc_packed(docs)
+    arrays = dict(ids=ids, lengths=lengths, counts=np.bincount(ids), types=np.frombuffer(_json_bytes(types), np.uint8))
     if labels[0] is not None: arrays['labels'] = np.array(labels, dtype=np.int64)
     content = io.BytesIO()
     np.savez(content, **arrays)
