@@ -33,9 +33,9 @@ BREAKS = [ # property, notebook, the line as it is, the line broken
     ('remembered pieces: the older half', '01_tokenize', '(p, self.old[p]) for p in new', '(p, (p,)) for p in new'),
     ('tokens in their places', '01_tokenize', 'return list(place), ids, [len(o) for o in lists]', 'return sorted(place), ids, [len(o) for o in lists]'),
     ('Parquet: missing text', '00_fixup', "['' if o is None else str(o) for o in row]", '[str(o) for o in row]'),
-    ('download: checksum', '05_transfer', 'pooch.retrieve(str(source or url), known,', 'pooch.retrieve(str(source or url), None,'),
-    ('model: checksum', '05_transfer', "if _sha256(folder/'model.safetensors') != config.get('sha256'):", 'if False:'),
-    ('checkpoints: tied copies', '05_transfer', "'0.encoder_dp.emb.weight', True", "'0.encoder_dp.weight', True"),
+    ('download: checksum', '05_formats', 'pooch.retrieve(str(source or url), known,', 'pooch.retrieve(str(source or url), None,'),
+    ('model: checksum', '05_formats', "if _sha256(folder/'model.safetensors') != config.get('sha256'):", 'if False:'),
+    ('checkpoints: tied copies', '05_formats', "'0.encoder_dp.emb.weight', True", "'0.encoder_dp.weight', True"),
     ('new words leave old ids', '05_transfer', 'wider = Vocab([*vocab.itos, *new])', 'wider = Vocab([*vocab.itos[:2], *new, *vocab.itos[2:]])'),
     ('ONNX: pooled window', '06b_serve', "g.add('GreaterOrEqual', [t, start]", "g.add('Greater', [t, start]"),
 ]
