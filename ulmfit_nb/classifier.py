@@ -211,7 +211,7 @@ def pieces(self:MultiBatchRNN,
         if whole := len(rows) == x.shape[1]: self.hidden, part, m = state, x[a:b], masks
         else: self.hidden, part, m = [(h[:, rows], c[:, rows]) for h, c in state], x[a:b, rows], _take(masks, rows)
         out = RNN_Encoder.forward(self, part, m)[1][-1]
-        state = self.hidden if whole else [(H.index_copy(1, rows, h), C.index_copy(1, rows, c)) for (H, C), (h, c) in zip(state, self.hidden)]
+        state = self.hidden if whole else [(H.to(h.dtype).index_copy(1, rows, h), C.to(c.dtype).index_copy(1, rows, c)) for (H, C), (h, c) in zip(state, self.hidden)]
         yield a, rows, out
     self.hidden = state
 
@@ -254,7 +254,7 @@ def forward(self:MultiBatchRNN,
         if len(rows) < len(n): out = out.new_zeros(len(out), len(n), self.emb_sz).index_copy(1, rows, out)
         outs.append(out)
     self.reset()
-    out = torch.cat(outs) if outs else self.encoder.weight.new_zeros(1, len(n), self.emb_sz)
+    out = torch.cat(outs).to(self.encoder.weight.dtype) if outs else self.encoder.weight.new_zeros(1, len(n), self.emb_sz)
     return [out], [out], n
 
 # %% ../nbs/06_classifier.ipynb #c60
@@ -502,9 +502,10 @@ def load_classifier(
     weights, config, vocab = transfer.load_model(folder, direction)
     if config['kind'] != 'classifier': raise InputError(f"{folder}: holds a model of kind {config['kind']}, not a classifier")
     a, h = transfer.arch_of(weights), config['head']
-    model = get_rnn_classifier(h['bptt'], h['max_seq'], h['layers'][-1], a['n_tok'], a['em_sz'], a['nh'], a['nl'],
-                               layers=h['layers'], drops=h['drops'], pool=h.get('pool', 'concat'), kind=h.get('kind', 'single'), **kwargs)
-    return transfer.load_weights(model, weights), vocab, config
+    with torch.device('meta'): # no random numbers are drawn for what is filled at once
+        model = get_rnn_classifier(h['bptt'], h['max_seq'], h['layers'][-1], a['n_tok'], a['em_sz'], a['nh'], a['nl'],
+                                   layers=h['layers'], drops=h['drops'], pool=h.get('pool', 'concat'), kind=h.get('kind', 'single'), **kwargs)
+    return transfer.load_weights(model.to_empty(device='cpu'), weights), vocab, config
 
 # %% ../nbs/06_classifier.ipynb #06b22e01
 def text_loss(
