@@ -609,6 +609,7 @@ def _load_one(folder):
     except FileNotFoundError: raise InputError(f'{folder}: no classifier here (neither classifier.json nor config.json)') from None
     except (OSError, ValueError) as e: raise InputError(f'{folder}/classifier.json: not readable ({e})') from None
     if about.get('format_version', 0) > FORMAT_VERSION: raise InputError(f"{folder}: written in format {about['format_version']}, this version reads up to {FORMAT_VERSION}; upgrade ulmfit_nb")
+    if about.get('kind') == 'regressor': raise InputError(f'{folder}: holds a regressor; load_regressor reads it')
     try: members, calibration, classes, params = [folder/n for n in about['members']], about['calibration'], about['classes'], about['params']
     except KeyError as e: raise InputError(f'{folder}/classifier.json: {e} is missing; the file is damaged') from None
     model = _assembled([_member(m) for m in members], calibration, params)
