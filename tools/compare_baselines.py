@@ -84,7 +84,7 @@ def fasttext(task, rows, test, cache, chosen=None):
     words = lambda x: ' '.join(fixup(x).lower().split())
     chosen = dict(lr=.5, wordNgrams=2, epoch=int(np.clip(125_000 / len(rows), 25, 500)))
     with tempfile.NamedTemporaryFile('w', suffix='.txt', encoding='utf-8') as f:
-        f.writelines(f'__label__{task.y[i]} {words(task.train[i])}\n' for i in rows); f.flush()
+        f.writelines(f'__label__{task.y[i]} {words(task.train[i])}\n' for i in np.random.default_rng(0).permutation(rows)); f.flush() # it reads in the file's order, and rows may come sorted by class
         model = ft.train_supervised(f.name, thread=1, verbose=0, bucket=200_000, minCount=1, **chosen)
     said = (model.f.predict(words(task.test[i]) + '\n', 1, 0., 'strict')[0][1] for i in test)
     return np.array([int(k.removeprefix('__label__')) for k in said]), chosen

@@ -502,10 +502,9 @@ def load_classifier(
     weights, config, vocab = transfer.load_model(folder, direction)
     if config['kind'] != 'classifier': raise InputError(f"{folder}: holds a model of kind {config['kind']}, not a classifier")
     a, h = transfer.arch_of(weights), config['head']
-    with torch.device('meta'): # no random numbers are drawn for what is filled at once
-        model = get_rnn_classifier(h['bptt'], h['max_seq'], h['layers'][-1], a['n_tok'], a['em_sz'], a['nh'], a['nl'],
-                                   layers=h['layers'], drops=h['drops'], pool=h.get('pool', 'concat'), kind=h.get('kind', 'single'), **kwargs)
-    return transfer.load_weights(model.to_empty(device='cpu'), weights), vocab, config
+    model = get_rnn_classifier(h['bptt'], h['max_seq'], h['layers'][-1], a['n_tok'], a['em_sz'], a['nh'], a['nl'],
+                               layers=h['layers'], drops=h['drops'], pool=h.get('pool', 'concat'), kind=h.get('kind', 'single'), **kwargs)
+    return transfer.load_weights(model, weights), vocab, config
 
 # %% ../nbs/06_classifier.ipynb #06b22e01
 def text_loss(
