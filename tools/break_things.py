@@ -39,11 +39,14 @@ BREAKS = [ # property, notebook, the line as it is, the line broken
     ('many texts: neighbours behind', '01_tokenize', 'not self._stands_alone(num[e])', 'False'),
     ('many texts: words said again', '01_tokenize', 'spans, e = [(starts[l], ends[l]) for l in whole], 0', 'spans, e = [], 0'),
     ('Parquet: missing text', '00_fixup', "['' if o is None else str(o) for o in row]", '[str(o) for o in row]'),
-    ('download: checksum', '05_transfer', 'pooch.retrieve(str(source or url), known,', 'pooch.retrieve(str(source or url), None,'),
-    ('model: checksum', '05_transfer', "if _sha256(folder/'model.safetensors') != config.get('sha256'):", 'if False:'),
-    ('checkpoints: tied copies', '05_transfer', "'0.encoder_dp.emb.weight', True", "'0.encoder_dp.weight', True"),
+    ('download: checksum', '05_formats', 'pooch.retrieve(str(source or url), known,', 'pooch.retrieve(str(source or url), None,'),
+    ('model: checksum', '05_formats', "if _sha256(folder/'model.safetensors') != config.get('sha256'):", 'if False:'),
+    ('checkpoints: tied copies', '05_formats', "'0.encoder_dp.emb.weight', True", "'0.encoder_dp.weight', True"),
     ('new words leave old ids', '05_transfer', 'wider = Vocab([*vocab.itos, *new])', 'wider = Vocab([*vocab.itos[:2], *new, *vocab.itos[2:]])'),
-    ('ONNX: pooled window', '06b_serve', "g.add('GreaterOrEqual', [t, start]", "g.add('Greater', [t, start]"),
+    ('numbers: back to their units', '06c_regress', 'return self.mean_ + self.scale_ * np.mean(z, 0)', 'return self.mean_ + np.mean(z, 0)'),
+    ('ONNX: pooled window', '06b_serve', "g.add('GreaterOrEqual', [t, g.add('Sub'", "g.add('Greater', [t, g.add('Sub'"),
+    ('ONNX: texts that have ended', '06b_serve', "g.add('Concat', [v, g.rows(k, 'alive', 'all_rows', 0", "g.add('Concat', [v, g.rows(f'{k}', 'none', 'all_rows', 0"),
+    ('ONNX: order of the texts', '06b_serve', "g.add('Gather', [p, 'back'], 'probabilities')", "g.add('Gather', [p, 'order'], 'probabilities')"),
 ]
 
 

@@ -2,8 +2,8 @@
 __version__ = "0.1.0"
 
 _HOME = dict(fixup='fixup get_texts InputError', tokenize='Tokenizer SubwordTokenizer', vocab='Corpus Vocab prepare',
-             awd_lstm='generate get_language_model', learner='Learner finetune_lm pretrain', callbacks='detach watch', transfer='fetch load_lm pretrained',
-             classifier='get_rnn_classifier', predict='ULMFiTClassifier load_classifier', serve='export load_served')
+             awd_lstm='generate get_language_model', learner='Learner finetune_lm pretrain', callbacks='detach watch', formats='fetch load_lm pretrained',
+             classifier='get_rnn_classifier', predict='ULMFiTClassifier load_classifier', serve='export load_served', regress='ULMFiTRegressor load_regressor')
 _HOME = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_HOME)
 

@@ -211,7 +211,7 @@ def pieces(self:MultiBatchRNN,
         if whole := len(rows) == x.shape[1]: self.hidden, part, m = state, x[a:b], masks
         else: self.hidden, part, m = [(h[:, rows], c[:, rows]) for h, c in state], x[a:b, rows], _take(masks, rows)
         out = RNN_Encoder.forward(self, part, m)[1][-1]
-        state = self.hidden if whole else [(H.index_copy(1, rows, h), C.index_copy(1, rows, c)) for (H, C), (h, c) in zip(state, self.hidden)]
+        state = self.hidden if whole else [(H.to(h.dtype).index_copy(1, rows, h), C.to(c.dtype).index_copy(1, rows, c)) for (H, C), (h, c) in zip(state, self.hidden)]
         yield a, rows, out
     self.hidden = state
 
@@ -254,7 +254,7 @@ def forward(self:MultiBatchRNN,
         if len(rows) < len(n): out = out.new_zeros(len(out), len(n), self.emb_sz).index_copy(1, rows, out)
         outs.append(out)
     self.reset()
-    out = torch.cat(outs) if outs else self.encoder.weight.new_zeros(1, len(n), self.emb_sz)
+    out = torch.cat(outs).to(self.encoder.weight.dtype) if outs else self.encoder.weight.new_zeros(1, len(n), self.emb_sz)
     return [out], [out], n
 
 # %% ../nbs/06_classifier.ipynb #c60

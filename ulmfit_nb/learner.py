@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 # %% ../nbs/05a_learner.ipynb #c4
-import numpy as np, pandas as pd, torch, matplotlib.pyplot as plt
+import numpy as np, pandas as pd, torch
 import torch.distributed as dist
 from safetensors.torch import save_file, load_file
 from tqdm.auto import tqdm
@@ -171,13 +171,19 @@ class Recorder:
         _atomic(path, lambda f: f.write(''.join(json.dumps(r) + '\n' for r in kept).encode()))
 
 # %% ../nbs/05a_learner.ipynb #c23
+def _axes(ax, *figsize):
+    "The axes given, or new ones; matplotlib is imported when something is drawn, not before."
+    if ax is not None: return ax
+    import matplotlib.pyplot as plt
+    return plt.subplots(figsize=figsize)[1]
+
 @patch
 def plot_loss(self:Recorder,
     smooth:float=0.98, # weight of the past in the running mean, 0 <= smooth < 1
     ax=None, # where to draw
 ):
     "Training loss by step, smoothed, with the validation losses as dots."
-    s, e, ax = self.steps(), self.epochs(), ax or plt.subplots(figsize=(7, 3))[1]
+    s, e, ax = self.steps(), self.epochs(), _axes(ax, 7, 3)
     ax.plot(s.loss, color='tab:blue', alpha=.2)
     ax.plot(s.loss.ewm(alpha=1 - smooth).mean(), color='tab:blue', label='training')
     if 'val_loss' in e: ax.plot(e.step, e.val_loss, 'o-', color='tab:orange', label='validation')
@@ -189,7 +195,7 @@ def plot_lr(self:Recorder,
     ax=None, # where to draw
 ):
     "Learning rate of the last group by step."
-    ax = ax or plt.subplots(figsize=(7, 2.2))[1]
+    ax = _axes(ax, 7, 2.2)
     ax.plot(self.steps().lr); ax.set(xlabel='step', ylabel='learning rate')
     return ax
 
@@ -199,7 +205,7 @@ def plot_norm(self:Recorder,
     ax=None, # where to draw
 ):
     "Norm of the gradient by step, before clipping."
-    ax = ax or plt.subplots(figsize=(7, 2.2))[1]
+    ax = _axes(ax, 7, 2.2)
     ax.plot(self.steps().norm); ax.set(xlabel='step', ylabel='gradient norm', yscale='log')
     if clip: ax.axhline(clip, color='k', lw=.8, ls='--')
     return ax
@@ -522,7 +528,7 @@ def plot(self:Recorder,
 ):
     "Loss by learning rate, from `lr_find`."
     if self.finder is None: raise InputError('sched.plot draws what lr_find found: call lr_find first')
-    ax = ax or plt.subplots(figsize=(6, 3))[1]
+    ax = _axes(ax, 6, 3)
     ax.plot(self.finder.lr, self.finder.smoothed); ax.set(xscale='log', xlabel='learning rate of the last group', ylabel='loss (nats)')
     return ax
 
@@ -644,7 +650,7 @@ def pretrain(
     lr:float=4e-3, # peak learning rate
     bs:int=32, # columns
     bptt:int=70, # usual window length
-    drop_mult:float=0., # multiplier of the lesson's dropouts; 0 takes AR and TAR away too
+    drop_mult:float=0., # multiplier of the lesson's dropouts
     sampled:int=2048, # words in the sampled softmax; 0: exact
     clip:float=0.25, # largest gradient norm
     compact:bool=True, # store int8 rows
@@ -658,22 +664,25 @@ def pretrain(
     "Pre-train a language model on a corpus; the same call continues after an interruption."
     join_ranks()
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
-    if isinstance(size, str) and size not in SIZES: raise InputError(f"size is {size!r}: choose from {', '.join(SIZES)}, or give three numbers")
     corpus, valid = _both(corpus, valid, f'{out}.run', tokenizer, lang, max_vocab, progress)
-    em, nh, nl = SIZES[size] if size in SIZES else size
-    back, run = direction == 'bwd', Path(f'{out}.run')
-    trn, val = _streams(corpus, valid)
-    md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
-    torch.manual_seed(seed)
-    model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
-    if init: model = _continued(init, direction, corpus, model)
-    learn = LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed, precision=precision,
-                                 reg_fn=seq2seq_reg if drop_mult else None, opt_fn=partial(ADAM, betas=(0.9, 0.99)))
+    learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init), Path(f'{out}.run')
     learn.fit(lr, epochs, schedule=partial(transfer.stlr_factor, cut_frac=.05), cycle_len=1, minutes=minutes, checkpoint=run/'pretrain.ckpt',
               val_steps=1000, accumulate=accumulate, progress=progress)
     return _finish(out, learn, corpus, direction, licence=licence, compact=compact,
                    recipe=dict(epochs=epochs, minutes=minutes, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, init=init and str(init),
                                precision=learn.precision, accumulate=accumulate))
+
+# %% ../nbs/05a_learner.ipynb #05an0001
+def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init):
+    "A learner on `corpus` whose model is new, or goes on from `init`."
+    if isinstance(size, str) and size not in SIZES: raise InputError(f"size is {size!r}: choose from {', '.join(SIZES)}, or give three numbers")
+    em, nh, nl = SIZES[size] if isinstance(size, str) else size
+    (trn, val), back = _streams(corpus, valid), direction == 'bwd'
+    md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
+    torch.manual_seed(seed)
+    model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
+    if init: model = _continued(init, direction, corpus, model)
+    return LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed, precision=precision)
 
 # %% ../nbs/05a_learner.ipynb #c84
 def _continued(init, direction, corpus, model):

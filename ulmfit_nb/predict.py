@@ -5,7 +5,7 @@ __all__ = ['TAUGHT', 'FORMAT_VERSION', 'classifier_size', 'lm_size', 'train_clas
            'match_confidence', 'load_classifier', 'occlusion', 'Explanation', 'evaluate', 'predict_file']
 
 # %% ../nbs/06a_predict.ipynb #c3
-import csv, hashlib, html, json, math, os, shutil, sys, tempfile, textwrap
+import csv, hashlib, html, json, math, os, sys, tempfile, textwrap
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -122,6 +122,7 @@ def train_classifier(
     class_weights=None, # weight of each class in the loss, or 'balanced'
     label_smoothing:float=0., # share of the target spread over all classes
     gamma:float=0., # exponent of the focal loss; 0: plain
+    precision:str='fp32', # number type of the matrix products: 'auto', 'fp32', 'bf16', 'fp16'
     compact:bool=False, # store int8 rows
     seed:int=42, # of the held-out part, the head, the order and the masks
     progress:bool=True, # print the plan and show bars
@@ -129,24 +130,29 @@ def train_classifier(
     **tuning, # more of `finetune_classifier`: unfreeze, discr, schedule, factor, steps, wds
 ) -> Path: # the model folder
     "Train a classifier on a language model; the same call continues after an interruption (lesson 1:40:20)."
+    net = dict(max_seq=max_seq, bptt=bptt, hidden=list(hidden), pool=pool, drop_mult=drop_mult)
+    about = dict(bs=bs, crop=crop, class_weights=class_weights, label_smoothing=label_smoothing, gamma=gamma, precision=precision, seed=seed)
+    return _trained(lm, docs, labels, out, classes, valid, direction, dict(recipe=recipe, epochs=epochs, lr=lr, **tuning), net, about, compact, progress, resume)
+
+# %% ../nbs/06a_predict.ipynb #06at0001
+def _trained(lm, docs, labels, out, classes, valid, direction, recipe, net, about, compact, progress, resume):
+    "The folder of the network that these arguments describe: found, continued, or made."
     docs = check_docs(docs, 'docs', 2)
     kind, y, names = encode_targets(labels, len(docs), classes)
-    for k in tuning: _known(k)
+    for k in recipe.keys() - {'recipe', 'epochs', 'lr'}: _known(k)
+    if about['crop'] is not None and about['crop'] < 1: raise InputError(f"crop is {about['crop']}: it must be at least 1, or None")
     folder = _lm_folder(lm, direction)
-    docs, y, held = _valid_pair(valid, docs, y, names, seed)
+    docs, y, held = _valid_pair(valid, docs, y, names, about['seed'])
     size = classifier_size(len(docs))
-    recipe = dict(recipe=recipe, epochs=epochs or size['epochs'], lr=lr, **tuning)
-    about = dict(recipe, bs=bs or size['bs'], drop_mult=drop_mult, max_seq=max_seq, bptt=bptt, crop=crop, hidden=list(hidden), class_weights=class_weights,
-                 pool=pool, label_smoothing=label_smoothing, gamma=gamma, seed=seed)
-    if crop is not None and crop < 1: raise InputError(f'crop is {crop}: it must be at least 1, or None')
-    key = _digest(_identity(folder), direction, docs, y, names, held, about, compact)
+    recipe, about = dict(recipe, epochs=recipe['epochs'] or size['epochs']), dict(about, bs=about['bs'] or size['bs'])
+    key = _digest(_identity(folder), direction, docs, y, names, held, recipe, net, about, compact)
     if _made(out, key): return Path(out)
-    with _seeded(seed):
-        model, vocab, lm_config = classifier_from(folder, len(names), direction=direction, bptt=bptt, max_seq=max_seq, hidden=hidden, drop_mult=drop_mult, pool=pool, kind=kind)
+    with _seeded(about['seed']):
+        model, vocab, lm_config = classifier_from(folder, len(names), direction=direction, kind=kind, **net)
         tok, run = tokenizer_from_config(lm_config['tokenizer'], folder), Path(f'{out}.run')/key
         learn = _learner(model, run, tok, vocab, direction, (docs, y), held, about)
         history = finetune_classifier(learn, checkpoint=run if resume else None, progress=progress, **recipe)
-    config = _about_classifier(learn, lm_config, names, docs, held, about, history, key)
+    config = _about_classifier(learn, lm_config, names, docs, held, recipe | net | about, history, key)
     learn.sched.write(run/'log.jsonl')
     transfer.save_model(out, model, vocab, config, compact=compact, tokenizer=tok)
     _tidy(run)
@@ -173,7 +179,7 @@ def _learner(model, run, tok, vocab, direction, train, held, about):
     trn_dl = TextLoader(ds, about['bs'], SortishSampler(ds, bs=about['bs'], seed=about['seed']))
     val_dl = held and TextLoader(TextDataset(_numbers(held[0], tok, vocab, direction), held[1]), 64)
     weights = _weights_of(about['class_weights'], train[1], model.head['layers'][-1])
-    return RNN_Learner(model, ModelData(run, trn_dl, val_dl), class_weights=weights, label_smoothing=about['label_smoothing'], gamma=about['gamma'], seed=about['seed'])
+    return RNN_Learner(model, ModelData(run, trn_dl, val_dl), class_weights=weights, **{k: about[k] for k in ('label_smoothing', 'gamma', 'precision', 'seed')})
 
 def _answers(z, kind):
     "Log probabilities from logits: [n, classes], or [n, labels, 2] of no and yes."
@@ -603,6 +609,7 @@ def _load_one(folder):
     except FileNotFoundError: raise InputError(f'{folder}: no classifier here (neither classifier.json nor config.json)') from None
     except (OSError, ValueError) as e: raise InputError(f'{folder}/classifier.json: not readable ({e})') from None
     if about.get('format_version', 0) > FORMAT_VERSION: raise InputError(f"{folder}: written in format {about['format_version']}, this version reads up to {FORMAT_VERSION}; upgrade ulmfit_nb")
+    if about.get('kind') == 'regressor': raise InputError(f'{folder}: holds a regressor; load_regressor reads it')
     try: members, calibration, classes, params = [folder/n for n in about['members']], about['calibration'], about['classes'], about['params']
     except KeyError as e: raise InputError(f'{folder}/classifier.json: {e} is missing; the file is damaged') from None
     model = _assembled([_member(m) for m in members], calibration, params)
@@ -761,20 +768,36 @@ def evaluate(
 @patch
 def diagnose(self:ULMFiTClassifier,
     X, # documents
-    y, # their labels, one each
+    y, # their labels, as `fit` takes them
     k:int=10, # hardest texts to list
 ) -> dict: # tables: classes, confusion, length, unknown, hardest, silence
     "Where a classifier is right and where it is not."
     docs = self._checked(X)
-    if self.kind_ == 'multi': raise InputError('diagnose is for one label a document; evaluate gives the figures of several')
     if not docs: raise InputError('X holds no documents: there is nothing to diagnose')
-    ids, log_p = encode_labels(y, len(docs), self.classes_)[0], self.log_proba(docs)
-    m, hit, M = self.members_[0], log_p.argmax(1) == ids, measure(log_p, ids, self.classes_)['confusion']
+    ids, log_p, m = encode_targets(y, len(docs), self.classes_)[1], self.log_proba(docs), self.members_[0]
+    hit = (log_p.argmax(-1) == ids).reshape(len(docs), -1).all(1)
     numbers = _numbers(docs, m.tok, m.vocab)
     unknown = [(np.asarray(n) == 0).mean() if len(n) else 0. for n in numbers]
-    return dict(classes=bootstrap_scores(log_p, ids, self.classes_), length=by_band(hit, [len(n) for n in numbers]), unknown=by_band(hit, unknown),
-                confusion=pd.DataFrame(M, index=[f'is {c}' for c in self.classes_], columns=[f'called {c}' for c in self.classes_]),
-                hardest=hardest(docs, log_p, ids, self.classes_, k), silence=abstention(log_p, ids))
+    bands = dict(length=by_band(hit, [len(n) for n in numbers]), unknown=by_band(hit, unknown))
+    return (_label_tables if self.kind_ == 'multi' else _class_tables)(docs, log_p, ids, self.classes_, k) | bands
+
+# %% ../nbs/06a_predict.ipynb #06a0di2a
+def _class_tables(docs, log_p, ids, classes, k):
+    "What `diagnose` says of one label a document."
+    M = measure(log_p, ids, classes)['confusion']
+    return dict(classes=bootstrap_scores(log_p, ids, classes), hardest=hardest(docs, log_p, ids, classes, k), silence=abstention(log_p, ids),
+                confusion=pd.DataFrame(M, index=[f'is {c}' for c in classes], columns=[f'called {c}' for c in classes]))
+
+def _label_tables(docs, log_p, ids, classes, k):
+    "What `diagnose` says of several: each label by itself, and the answer as a whole."
+    y, said = ids.astype(int), log_p.argmax(-1)
+    each = [bootstrap_scores(log_p[:, c], y[:, c], ['no', 'yes']).loc['yes'] for c in range(len(classes))]
+    true = np.take_along_axis(log_p, y[..., None], 2)[..., 0].sum(1) # of all the labels a document has and has not
+    whole, named = np.stack([log_p.max(-1).sum(1), np.full(len(y), -np.inf)], 1), lambda rows: [[c for c, v in zip(classes.tolist(), r) if v] for r in rows]
+    worst = np.argsort(true, kind='stable')[:k]
+    return dict(classes=pd.DataFrame(each, index=classes), silence=abstention(whole, 1 - (said == y).all(1)),
+                hardest=pd.DataFrame({'text': [docs[i] for i in worst], 'is': named(y[worst]), 'called': named(said[worst]), 'p(is)': np.exp(true[worst])}, index=worst),
+                confusion=pd.DataFrame({f'{"is" if a else "is not"}, called {"so" if b else "not so"}': ((y == a) & (said == b)).sum(0) for a in (1, 0) for b in (1, 0)}, index=classes))
 
 # %% ../nbs/06a_predict.ipynb #c129
 def _stream(src, n_lbls):

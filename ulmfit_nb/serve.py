@@ -6,7 +6,7 @@
 __all__ = ['int8_rows', 'to_onnx', 'export', 'ServedClassifier', 'load_served']
 
 # %% ../nbs/06b_serve.ipynb #5e00a004
-import json, logging, os, shutil, sys, tempfile
+import json, os, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def _need(name):
 
 class _Graph:
     "Nodes and constants of an ONNX graph while it is written."
-    def __init__(self): self.nodes, self.constants, self.onnx = [], {}, _need('onnx')
+    def __init__(self, constants=None): self.nodes, self.constants, self.onnx = [], {} if constants is None else constants, _need('onnx')
 
     def const(self, name, value):
         "A constant, once."
@@ -36,6 +36,10 @@ class _Graph:
         self.nodes.append(self.onnx.helper.make_node(op, list(inputs), list(outputs), **attributes))
         return outputs[0]
 
+    def rows(self, x, a, b, axis, out):
+        "Rows a to b of `x`, along an axis."
+        return self.add('Slice', [x, a, b, self.const(f'axis{axis}', [axis])], out)
+
 # %% ../nbs/06b_serve.ipynb #5e00a013
 def int8_rows(
     E:np.ndarray, # a matrix
@@ -44,46 +48,99 @@ def int8_rows(
     s = np.abs(E).max(1, keepdims=True) / 127
     return np.rint(E / np.maximum(s, 1e-12)).astype(np.int8), s.astype(np.float32)
 
+# %% ../nbs/06b_serve.ipynb #5e00a01a
+def _vectors(g, E, ids, int8):
+    "Word vectors of ids."
+    if not int8: return g.add('Gather', [g.const('E', E), ids], 'vectors')
+    q, s = int8_rows(E)
+    rows = g.add('Cast', [g.add('Gather', [g.const('E8', q), ids], 'rows8')], 'rows', to=1)
+    return g.add('Mul', [rows, g.add('Gather', [g.const('E_scale', s), ids], 'row_scale')], 'vectors')
+
 # %% ../nbs/06b_serve.ipynb #5e00a016
 def _gates(w):
     "PyTorch's order of gates (i, f, g, o) to ONNX's (i, o, f, g)."
     i, f, g, o = np.split(w, 4)
     return np.concatenate([i, o, f, g])[None]
 
-def _lstms(g, w, x, n_layers):
-    "The stacked layers; returns the states (words, texts, d) and the last state (texts, d)."
-    g.add('Cast', ['lengths'], 'lengths32', to=6)
-    for l in range(n_layers):
-        p = {k: w[f'0.rnns.{l}.{k}_l0'] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')}
-        b = np.concatenate([_gates(p['bias_ih']), _gates(p['bias_hh'])], 1)
-        parts = [g.const(f'W{l}', _gates(p['weight_ih'])), g.const(f'R{l}', _gates(p['weight_hh'])), g.const(f'B{l}', b)]
-        g.add('LSTM', [x, *parts, 'lengths32'], f'out{l}', f'end{l}', '', hidden_size=p['weight_hh'].shape[1])
-        x = g.add('Squeeze', [f'out{l}', g.const('axis1', [1])], f'states{l}')
-    return x, g.add('Squeeze', [f'end{l}', g.const('axis0', [0])], 'last')
+def _lstm(g, w, l, x, n, int8):
+    "One layer over a piece of the texts; returns its states (words, texts, d)."
+    p = {k: w[f'0.rnns.{l}.{k}_l0'] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')}
+    B = g.const(f'B{l}', np.concatenate([_gates(p['bias_ih']), _gates(p['bias_hh'])], 1))
+    start, end = [g.rows(f'{s}{l}', 'none', 'alive', 1, f'{s}{l}_of') for s in 'hc'], [f'out{l}', f'h{l}_end', f'c{l}_end']
+    ms, size = {'W': _gates(p['weight_ih']), 'R': _gates(p['weight_hh'])}, dict(hidden_size=p['weight_hh'].shape[1])
+    if not int8: g.add('LSTM', [x, *(g.const(f'{k}{l}', m) for k, m in ms.items()), B, n, *start], *end, **size)
+    else:
+        m8, scales = [], []
+        for k, (q, s) in ((k, int8_rows(m[0])) for k, m in ms.items()):
+            m8.append(g.const(f'{k}{l}', np.ascontiguousarray(q.T)[None]))
+            scales += [g.const(f'{k}{l}_scale', s.T), g.const(f'{k}{l}_zero', np.zeros_like(s.T, dtype=np.int8))]
+        g.add('DynamicQuantizeLSTM', [x, *m8, B, n, *start, '', *scales], *end, domain='com.microsoft', **size)
+    for s in 'hc': g.add('Concat', [f'{s}{l}_end', g.rows(f'{s}{l}', 'alive', 'all_rows', 1, f'{s}{l}_rest')], f'{s}{l}_out', axis=1)
+    return g.add('Squeeze', [f'out{l}', 'axis1'], f'states{l}')
 
 # %% ../nbs/06b_serve.ipynb #5e00a018
-def _pooling(g, x, last, max_seq, query):
-    "Last state, maximum and mean of the kept positions, (texts, 3d); zeros for an empty text."
-    g.add('Shape', [x], 'shape'); g.add('Gather', ['shape', g.const('zero', 0)], 'words')
-    t = g.add('Unsqueeze', [g.add('Range', ['zero', 'words', g.const('one', 1)], 'range'), 'axis1'], 'position')
-    keep = g.add('Less', [t, 'lengths'], 'before_end')
+def _pool(g, x, left, max_seq, query):
+    "Maximum and weighted sum so far of each text; the rows that have ended stay as they are."
+    t = g.add('Unsqueeze', [g.add('Range', ['zero', g.add('Squeeze', ['piece'], 'piece0'), g.const('one', 1)], 'range'), 'axis1'], 'position')
+    keep = g.add('Less', [t, left], 'before_end')
     if max_seq is not None:
-        start = g.add('Sub', ['lengths', g.const('max_seq', max_seq)], 'start')
-        keep = g.add('And', [keep, g.add('GreaterOrEqual', [t, start], 'after_start')], 'kept')
-    keep3 = g.add('Unsqueeze', [keep, g.const('axis2', [2])], 'kept3')
-    top = g.add('ReduceMax', [g.add('Where', [keep3, x, g.const('low', np.float32(-1e30))], 'masked'), 'axis0'], 'top', keepdims=0)
-    g.add('Cast', [keep3], 'kept_float', to=1)
-    weight = 'kept_float' if query is None else _attention(g, x, keep, query)
-    total = g.add('ReduceSum', [weight, 'axis0'], 'weight_sum', keepdims=0)
-    mean = g.add('Div', [g.add('ReduceSum', [g.add('Mul', [x, weight], 'weighted'), 'axis0'], 'sum', keepdims=0), g.add('Max', [total, g.const('tiny', np.float32(1e-9))], 'weight_safe')], 'mean')
-    some = g.add('Cast', [g.add('Unsqueeze', [g.add('Greater', ['lengths', 'zero'], 'some'), 'axis1'], 'some1')], 'some_float', to=1)
-    return g.add('Mul', [g.add('Concat', [last, top, mean], 'all', axis=1), some], 'features')
+        keep = g.add('And', [keep, g.add('GreaterOrEqual', [t, g.add('Sub', [left, g.const('max_seq', max_seq)], 'start')], 'after_start')], 'kept')
+    keep = g.add('Unsqueeze', [keep, g.const('axis2', [2])], 'kept3')
+    had = {k: g.rows(k, 'none', 'alive', 0, f'{k}_of') for k in ('top', 'sum', 'mass', 'peak')}
+    new = {'top': g.add('Max', [had['top'], g.add('ReduceMax', [g.add('Where', [keep, x, 'low'], 'masked'), 'axis0'], 'piece_top', keepdims=0)], 'top_end')}
+    g.add('Cast', [keep], 'kept_float', to=1)
+    weight, fade = _attention(g, x, keep, had['peak'], query) if query is not None else ('kept_float', None)
+    for k, v in (('mass', weight), ('sum', g.add('Mul', [x, weight], 'weighted'))):
+        before = had[k] if fade is None else g.add('Mul', [had[k], fade], f'{k}_faded')
+        new[k] = g.add('Add', [before, g.add('ReduceSum', [v, 'axis0'], f'piece_{k}', keepdims=0)], f'{k}_end')
+    new['peak'] = had['peak'] if query is None else 'peak_end'
+    for k, v in new.items(): g.add('Concat', [v, g.rows(k, 'alive', 'all_rows', 0, f'{k}_rest')], f'{k}_out', axis=0)
 
-def _attention(g, x, keep, query):
-    "Weight of each state, (words, texts, 1)."
-    z = g.add('MatMul', [x, g.const('query', (query / len(query)**.5)[:, None])], 'fit3')
-    z = g.add('Where', [g.add('Unsqueeze', [keep, 'axis2'], 'kept3b'), z, g.const('low', np.float32(-1e30))], 'fit_masked')
-    return g.add('Mul', [g.add('Softmax', [z], 'attention', axis=0), 'kept_float'], 'attention_kept')
+# %% ../nbs/06b_serve.ipynb #5e00a01b
+def _attention(g, x, keep, peak, query):
+    "Weight of each state of a piece against the best fit so far, (words, texts, 1), and what the weights before are to be multiplied by."
+    z = g.add('Where', [keep, g.add('MatMul', [x, g.const('query', (query / len(query)**.5)[:, None])], 'fit'), 'low'], 'fit_kept')
+    g.add('Max', [peak, g.add('ReduceMax', [z, 'axis0'], 'piece_peak', keepdims=0)], 'peak_end')
+    weight = g.add('Mul', [g.add('Exp', [g.add('Sub', [z, 'peak_end'], 'below_peak')], 'raw_weight'), 'kept_float'], 'weight')
+    return weight, g.add('Exp', [g.add('Sub', [peak, 'peak_end'], 'peak_rise')], 'fade')
+
+# %% ../nbs/06b_serve.ipynb #5e00a01d
+def _piece(constants, w, n_layers, head, int8):
+    "The body of the loop: reads the next words of the texts that have any left."
+    g = _Graph(constants)
+    g.add('ReduceSum', [g.add('Cast', [g.add('Greater', ['n', 'a'], 'goes_on')], 'goes_on_int', to=7), 'axis0'], 'alive', keepdims=1)
+    left = g.add('Sub', [g.rows('n', 'none', 'alive', 0, 'n_of'), 'a'], 'left')
+    n32 = g.add('Cast', [g.add('Min', [left, 'step'], 'n_piece')], 'n_piece32', to=6)
+    g.add('Add', ['a', 'step'], 'a_out')
+    words = g.rows(g.rows('sorted', 'a', 'a_out', 0, 'next'), 'none', 'alive', 1, 'piece_ids')
+    g.add('Gather', [g.add('Shape', [words], 'piece_shape'), g.const('axis0', [0])], 'piece')
+    x = _vectors(g, w['0.encoder.weight'], words, int8)
+    for l in range(n_layers): x = _lstm(g, w, l, x, n32, int8)
+    _pool(g, x, left, head['max_seq'], w.get('1.query'))
+    g.add('Squeeze', [g.add('Less', ['a_out', 'longest'], 'more1')], 'more_out')
+    return g
+
+# %% ../nbs/06b_serve.ipynb #5e00a01e
+def _loop(g, w, head, int8):
+    "All texts, piece by piece; returns last state, maximum and mean (texts, 3d), zeros for an empty text."
+    H, L, D = g.onnx.helper, sum(k.endswith('weight_hh_l0') for k in w), w['0.encoder.weight'].shape[1]
+    widths = [w[f'0.rnns.{l}.weight_hh_l0'].shape[1] for l in range(L)]
+    for k, v in dict(axis0=[0], axis1=[1], none=[0], zero=0, all_rows=[2**31 - 1], step=[32], low=np.float32(-1e30)).items(): g.const(k, v)
+    body = _piece(g.constants, w, L, head, int8)
+    g.add('ReduceMax', ['n', 'axis0'], 'longest', keepdims=1)
+    g.add('Squeeze', [g.add('Less', ['none', 'longest'], 'some_word')], 'begins')
+    fill = lambda name, v, *shape: g.add('Expand', [g.const(f'{name}_0', np.full(shape[-1:], v, np.float32)), g.add('Concat', [s if isinstance(s, str) else g.const(f'size{s}', [s]) for s in shape], f'{name}_shape', axis=0)], f'{name}_start')
+    g.add('Shape', ['n'], 'texts')
+    start = {'a': 'none', 'top': fill('top', -1e30, 'texts', D), 'sum': fill('sum', 0, 'texts', D), 'mass': fill('mass', 0, 'texts', 1), 'peak': fill('peak', -1e30, 'texts', 1)}
+    start |= {f'{s}{l}': fill(f'{s}{l}', 0, 1, 'texts', d) for l, d in enumerate(widths) for s in 'hc'}
+    info = lambda name: H.make_tensor_value_info(name, 7 if name[0] == 'a' else 1, None)
+    graph = H.make_graph(body.nodes, 'piece', [H.make_tensor_value_info('i', 7, []), H.make_tensor_value_info('more', 9, []), *map(info, start)],
+                         [H.make_tensor_value_info('more_out', 9, []), *(info(f'{k}_out') for k in start)])
+    g.add('Loop', ['', 'begins', *start.values()], *(f'{k}_found' for k in start), body=graph)
+    mean = g.add('Div', ['sum_found', g.add('Max', ['mass_found', g.const('tiny', np.float32(1e-9))], 'mass_safe')], 'mean')
+    some = g.add('Cast', [g.add('Unsqueeze', [g.add('Greater', ['n', 'none'], 'some'), 'axis1'], 'some1')], 'some_float', to=1)
+    last = g.add('Squeeze', [f'h{L - 1}_found', 'axis0'], 'last')
+    return g.add('Mul', [g.add('Concat', [last, 'top_found', mean], 'all', axis=1), some], 'features')
 
 # %% ../nbs/06b_serve.ipynb #5e00a020
 def _head(g, w, x, n_blocks):
@@ -101,25 +158,22 @@ def to_onnx(
     weights:dict, # name → array, a classifier's
     head:dict, # its `head`: max_seq, layers, kind
     temperature:float=1., # divides the logits
-    int8:bool=False, # word vectors as 8-bit integers
+    int8:bool=False, # word vectors and LSTM as 8-bit integers
 ): # onnx.ModelProto: ids (texts, words) and lengths (texts,), both int64 → probabilities (texts, classes)
     "A trained network as an ONNX graph of dynamic numbers of texts and words."
     g, w = _Graph(), {k: np.asarray(v, np.float32) for k, v in weights.items()}
-    H, C, ids = g.onnx.helper, head['layers'][-1], g.add('Transpose', ['ids'], 'time_major', perm=[1, 0])
-    if int8:
-        q, s = int8_rows(w['0.encoder.weight'])
-        rows = g.add('Cast', [g.add('Gather', [g.const('E8', q), ids], 'rows8')], 'rows', to=1)
-        x = g.add('Mul', [rows, g.add('Gather', [g.const('E_scale', s), ids], 'row_scale')], 'vectors')
-    else: x = g.add('Gather', [g.const('E', w['0.encoder.weight']), ids], 'vectors')
-    x, last = _lstms(g, w, x, sum(k.endswith('weight_hh_l0') for k in w))
-    z = _head(g, w, _pooling(g, x, last, head['max_seq'], w.get('1.query')), len(head['layers']) - 1)
+    H, C, kind = g.onnx.helper, head['layers'][-1], head.get('kind', 'single')
+    g.add('TopK', ['lengths', g.add('Shape', ['lengths'], 'k')], 'n', 'order')
+    g.add('Transpose', [g.add('Gather', ['ids', 'order'], 'longest_first')], 'sorted', perm=[1, 0])
+    z = _head(g, w, _loop(g, w, head, int8), len(head['layers']) - 1)
     z = g.add('Div', [z, g.const('temperature', np.float32(temperature))], 'logits')
-    kind = head.get('kind', 'single')
-    if kind == 'regression': g.add('Identity', [z], 'probabilities')
-    else: g.add('Sigmoid' if kind == 'multi' else 'Softmax', [z], 'probabilities', **({} if kind == 'multi' else dict(axis=1)))
+    p = g.add('Identity' if kind == 'regression' else 'Sigmoid' if kind == 'multi' else 'Softmax', [z], 'said', **(dict(axis=1) if kind == 'single' else {}))
+    g.add('TopK', ['order', 'k'], 'places', 'back', largest=0)
+    g.add('Gather', [p, 'back'], 'probabilities')
     info = H.make_tensor_value_info
     graph = H.make_graph(g.nodes, 'classifier', [info('ids', 7, ['texts', 'words']), info('lengths', 7, ['texts'])], [info('probabilities', 1, ['texts', C])], list(g.constants.values()))
-    model = H.make_model(graph, opset_imports=[H.make_opsetid('', 18)], ir_version=9, producer_name='ulmfit_nb')
+    opsets = [H.make_opsetid('', 18)] + [H.make_opsetid('com.microsoft', 1)] * int8
+    model = H.make_model(graph, opset_imports=opsets, ir_version=9, producer_name='ulmfit_nb')
     g.onnx.checker.check_model(model)
     return model
 
@@ -159,18 +213,7 @@ def _export_member(m, folder, int8):
         return about
     graph = to_onnx({k: v.numpy() for k, v in m.model.state_dict().items()}, m.model.head, m.config.get('matched_temperature', 1.), int8)
     _need('onnx').save(graph, folder/'model.onnx')
-    if int8: _quantize(folder/'model.onnx')
     return about
-
-def _quantize(path):
-    "Make the LSTM's matrices of a graph 8-bit integers, in place."
-    _need('onnxruntime')
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    log, path8 = logging.getLogger(), path.with_suffix('.8.onnx')
-    level, _ = log.level, log.setLevel(logging.ERROR)
-    try: quantize_dynamic(path, path8, op_types_to_quantize=['LSTM'], weight_type=QuantType.QInt8, per_channel=True)
-    finally: log.setLevel(level)
-    os.replace(path8, path)
 
 # %% ../nbs/06b_serve.ipynb #5e00a034
 @contextmanager
@@ -192,17 +235,12 @@ class _Network:
     def proba(self, ids, bs):
         "Probabilities of documents given as ids, in their order; a batch holds texts of like length."
         n = np.array([len(i) for i in ids])
-        order, out = np.argsort(-n, kind='stable'), None
-        while len(order):
-            like = lambda share: int((n[order] >= share * n[order[0]]).sum())
-            k = min(max(bs, 16_384 // max(1, n[order[0]])), max(like(.8), min(8, like(.5))))
-            idx, order = order[:k], order[k:]
+        order, out = np.argsort(-n, kind='stable'), []
+        for idx in np.split(order, range(bs, len(order), bs)):
             x = np.ones((len(idx), max(1, n[idx[0]])), np.int64)
             for row, i in zip(x, idx): row[:n[i]] = ids[i]
-            p = self.run(None, dict(ids=x, lengths=n[idx]))[0]
-            out = np.empty((len(n), p.shape[1])) if out is None else out
-            out[idx] = p
-        return out
+            out.append(self.run(None, dict(ids=x, lengths=n[idx]))[0])
+        return np.concatenate(out)[np.argsort(order, kind='stable')]
 
 # %% ../nbs/06b_serve.ipynb #5e00a036
 class _LSA:
@@ -248,7 +286,7 @@ class ServedClassifier:
 @patch
 def predict_proba(self:ServedClassifier,
     X, # documents
-    bs:int=64, # documents a batch, at least
+    bs:int=64, # documents a batch
 ) -> np.ndarray: # [n, classes], columns as in `classes_`
     "Probability of each class, in the order of the documents."
     from ulmfit_nb.scores import check_docs, pool, temper, _n_fields
