@@ -43,6 +43,7 @@ class Experiment:
     data:str = 'trec6' # a folder with train.csv, test.csv, classes.txt; or the name of one in the data folder
     labels:int|None = None # labelled documents, balanced over the classes; None: all
     unlabelled:str = 'train' # text for the language model: 'labelled' documents, all of 'train', or 'transductive': the test texts too
+    shared:bool = False # one language model for all seeds, which reads only what has no label
     pretrained:str = 'wiki-en-small' # language model to start from, by name or folder; 'none': random weights
     size:str = 'small' # shape of the random weights
     quality:str = 'awd' # 'awd', or 'vanilla': no dropout while the language model is tuned
@@ -54,9 +55,13 @@ class Experiment:
     seed:int = 0 # of the split, the labelled sample, the weights and the masks
     docs:int|None = None # documents for the language model, at most; None: all
     lm_epochs:int|None = 3 # of language model tuning; None: by the number of words
+    lm_lr:float = 4e-3 # peak rate of its last group
+    lm_drop:float = 0.7 # multiplier of its dropouts
     sampled:int = 0 # words in a sampled softmax while the language model is tuned; 0: exact
     epochs:int|None = 8 # of classifier tuning; None: by the number of labels
     bs:int|None = 32 # documents in a batch; None: likewise
+    drop:float = 0.5 # multiplier of the classifier's dropouts
+    factor:float = 2.6 # each of its groups' rate over that of the group below
     words:int|None = None # of a document that the classifier reads, from its end, at most; None: all
     max_vocab:int = 30000 # most words
     min_freq:int = 2 # fewest times a word is seen
@@ -138,8 +143,9 @@ class Grid:
 _PAPER = ('table4', 'table5', 'table6', 'table7')
 GRIDS = {
     'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}}),
-    'imdb-low-shot': Grid(('low-shot',), Experiment(data='imdb', docs=2500, lm_epochs=2, sampled=2048, bs=None, words=100, held=250, watched=0, scored=2000),
-        {100: dict(epochs=20), 200: dict(epochs=16), 500: dict(epochs=8), 1000: dict(epochs=5)}),
+    'imdb-low-shot': Grid(('low-shot',), Experiment(data='imdb', shared=True, docs=24000, lm_epochs=1, lm_lr=8e-3, lm_drop=.3, sampled=2048,
+                                                    bs=None, drop=.3, factor=1.3, words=140, held=500, watched=0, scored=2000),
+        {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4), 200: dict(epochs=10), 1000: dict(epochs=5)}),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
     'imdb-base': Grid(_PAPER, Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=14, bs=64, held=2500, watched=500)),
     'imdb-low-shot-base': Grid(('low-shot',), Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=None, bs=None, watched=0),
@@ -206,11 +212,15 @@ def parts(
     labelled = np.sort(fit[balanced_sample(task.y[fit], e.labels, e.seed)])
     pool = {'labelled': labelled, 'train': fit, 'transductive': fit}
     if e.unlabelled not in pool: raise InputError(f"unlabelled is {e.unlabelled!r}: choose from {', '.join(pool)}")
-    text = [task.train[i] for i in pool[e.unlabelled]] + ([] if e.unlabelled == 'labelled' else task.unsup)
+    text = [task.train[i] for i in pool[e.unlabelled] if not _shares(e)] + ([] if e.unlabelled == 'labelled' else task.unsup)
     if e.unlabelled == 'transductive': text = text + task.test
-    if e.docs and e.docs < len(text): text = [text[i] for i in np.random.default_rng(e.seed).permutation(len(text))[:e.docs]]
+    if not text: raise InputError(f'{e.data}: a language model that all seeds share reads what has no label, and there is none: leave shared out, or add unsup.txt')
+    if e.docs and e.docs < len(text): text = [text[i] for i in np.random.default_rng(_lm_seed(e)).permutation(len(text))[:e.docs]]
     test = np.sort(np.random.default_rng(0).permutation(len(task.test_y))[:e.scored])
     return dict(valid=valid, labelled=labelled, test=test, text=text)
+
+def _shares(e): return e.shared and e.unlabelled != 'labelled'
+def _lm_seed(e): return 0 if _shares(e) else e.seed
 
 # %% ../nbs/07_ablations.ipynb #c29
 def leakage(
@@ -226,8 +236,8 @@ TUNING = {'full': dict(factor=1., schedule=transfer.constant), 'full + discr': d
 
 def lm_key(e, direction):
     "The name of the language model that this experiment needs."
-    fresh = {k: getattr(Experiment, k) for k in ('clas', 'head', 'epochs', 'bs', 'words', 'held', 'watched', 'scored')}
-    return experiment_id(replace(e, labels=e.labels if e.unlabelled == 'labelled' else None, direction=direction, **fresh))
+    fresh = {k: getattr(Experiment, k) for k in ('clas', 'head', 'epochs', 'bs', 'drop', 'factor', 'words', 'held', 'watched', 'scored')}
+    return experiment_id(replace(e, labels=e.labels if e.unlabelled == 'labelled' else None, seed=_lm_seed(e), direction=direction, **fresh))
 
 def directions(e):
     "The networks of an experiment; none for what has no network."
@@ -242,7 +252,7 @@ def _start(e, direction, corpus, out):
     "A language model on this corpus' vocabulary, not tuned yet: a pre-trained one's rows, or random weights."
     if e.pretrained == 'none':
         with torch.random.fork_rng():
-            torch.manual_seed(e.seed)
+            torch.manual_seed(_lm_seed(e))
             weights = get_language_model(len(corpus.vocab), *SIZES[e.size])
         config = {}
     else:
@@ -282,7 +292,7 @@ def _tune(e, direction, start, corpus, out, progress):
     if e.quality not in ('awd', 'vanilla'): raise InputError(f"quality is {e.quality!r}: choose from awd, vanilla")
     size = lm_size(corpus.n_tokens)
     return finetune_lm(start, corpus, out, direction=direction, head_epochs=0, epochs=e.lm_epochs or size['epochs'], bs=size['bs'], sampled=e.sampled,
-                       drop_mult=0.7 if e.quality == 'awd' else 0., seed=e.seed, progress=progress, **TUNING[e.tuning])
+                       lr=e.lm_lr, drop_mult=e.lm_drop if e.quality == 'awd' else 0., seed=_lm_seed(e), progress=progress, **TUNING[e.tuning])
 
 def _clock():
     "Start a clock: calling it tells the seconds on the wall, and those of the processor, since."
@@ -307,7 +317,7 @@ def _classifier(e, direction, task, p, folder, progress):
     with tempfile.TemporaryDirectory() as out, torch.random.fork_rng():
         lm = _with_words(e, direction, folder, {t for docs in tokens.values() for doc in docs for t in doc}, out)
         torch.manual_seed(e.seed)
-        model, vocab, _ = classifier_from(lm, len(task.classes), direction=direction, hidden=(e.head,) if e.head else ())
+        model, vocab, _ = classifier_from(lm, len(task.classes), direction=direction, hidden=(e.head,) if e.head else (), drop_mult=e.drop)
         ids = {k: [vocab.numericalize(t)[-(e.words or 0):] for t in docs] for k, docs in tokens.items()}
         trn, val, tst = (TextDataset(ids[k], y[p[k]], backwards=direction == 'bwd') for k, (_, y) in of.items())
         history = _fit(e, model, trn, val, size, progress)
@@ -318,7 +328,7 @@ def _fit(e, model, trn, val, size, progress):
     bs, seen = max(1, min(size['bs'], len(trn))), len(val) if e.watched is None else e.watched
     watch = TextLoader(TextDataset(val.x[:seen], val.y[:seen], val.backwards), 64) if seen else None
     learn = RNN_Learner(model, ModelData('.', TextLoader(trn, bs, SortishSampler(trn, bs=bs, seed=e.seed)), watch), seed=e.seed)
-    return finetune_classifier(learn, epochs=size['epochs'], recipe=e.clas, progress=progress).to_dict('records')
+    return finetune_classifier(learn, epochs=size['epochs'], recipe=e.clas, factor=e.factor, progress=progress).to_dict('records')
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d5
 def fit_tfidf(
