@@ -6,7 +6,7 @@
 __all__ = ['FULL', 'TABLES', 'PAPER_SETS', 'GRIDS', 'TUNING', 'Experiment', 'experiment_id', 'grid', 'declare', 'Grid', 'Task',
            'load_task', 'balanced_sample', 'parts', 'leakage', 'lm_key', 'directions', 'language_model', 'fit_tfidf',
            'run_experiment', 'read_lines', 'run_grid', 'mean_interval', 'table', 'conclusions', 'plot_table',
-           'low_shot', 'plot_low_shot', 'label_worth', 'plot_epochs']
+           'low_shot', 'plot_low_shot', 'compare_ways', 'label_worth', 'plot_epochs']
 
 # %% ../nbs/07_ablations.ipynb #c3
 import hashlib, itertools, json, math, os, platform, shutil, subprocess, tempfile, time
@@ -105,6 +105,8 @@ TABLES = {
                  ('from scratch', dict(pretrained='none', tuning='none', clas='full', unlabelled='labelled'), None),
                  ('LSA', dict(pretrained='none', tuning='none', clas='lsa', unlabelled='train'), None),
                  ('TF-IDF', dict(pretrained='none', tuning='none', clas='tfidf', unlabelled='labelled'), None)],
+    'rates': [("the paper's", dict(drop=.5, factor=2.6), None), ('rates closer together', dict(drop=.5, factor=1.3), None),
+              ('and milder dropout', dict(drop=.3, factor=1.3), None)],
 }
 PAPER_SETS = ('imdb', 'trec6', 'ag')
 
@@ -141,11 +143,11 @@ class Grid:
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d3
 _PAPER = ('table4', 'table5', 'table6', 'table7')
+_FEW = Experiment(data='imdb', shared=True, docs=24000, lm_epochs=None, lm_lr=8e-3, lm_drop=.3, sampled=2048, bs=None, drop=.3, factor=1.3, words=140, held=500, watched=0, scored=2000)
 GRIDS = {
     'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}}),
-    'imdb-low-shot': Grid(('low-shot',), Experiment(data='imdb', shared=True, docs=24000, lm_epochs=None, lm_lr=8e-3, lm_drop=.3, sampled=2048,
-                                                    bs=None, drop=.3, factor=1.3, words=140, held=500, watched=0, scored=2000),
-        {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4), 200: dict(epochs=10), 1000: dict(epochs=5)}),
+    'imdb-low-shot': Grid(('low-shot',), _FEW, {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4), 200: dict(epochs=10), 1000: dict(epochs=5)}),
+    'imdb-rates': Grid(('rates',), _FEW, {500: dict(epochs=6)}),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
     'imdb-base': Grid(_PAPER, Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=14, bs=64, held=2500, watched=500)),
     'imdb-low-shot-base': Grid(('low-shot',), Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=None, bs=None, watched=0),
@@ -587,6 +589,24 @@ def plot_low_shot(
     for way, g in t.groupby('way', sort=False): ax.errorbar(g['labels'], g['error'], yerr=g['±'].fillna(0), fmt='o-', capsize=3, label=way)
     ax.set(xscale='log', xlabel='labelled documents', ylabel='error (%)'); ax.legend()
     return ax
+
+# %% ../nbs/07_ablations.ipynb #e7a1c0f2
+def compare_ways(
+    lines:list, # from `read_lines` or `run_grid`
+    way:str='semi-supervised', # a row of the low-shot table
+    than:str='from scratch', # another
+    data:str='imdb', # data set
+    score:str='test', # 'test' or 'valid' error
+) -> pd.DataFrame: # labels → points (of error, below zero: `way` is better), ± (95 %), seeds, a sentence
+    "The difference between two ways on the same labels, seed by seed."
+    out, lines = [], [r for r in lines if r['data'] == data]
+    for n in sorted({r['labels'] for r in lines}, key=lambda n: n or math.inf):
+        a, b = (_rows([r for r in lines if r['labels'] == n], 'low-shot', data)[w] for w in (way, than))
+        if not (both := a.keys() & b.keys()): continue
+        diff, half = mean_interval([100 * (a[s][score]['error'] - b[s][score]['error']) for s in both])
+        noise = 'one seed, so nothing is known of the noise' if math.isnan(half) else f"± {half:.1f}, {'more than' if abs(diff) > half else 'within'} the noise of {len(both)} seeds"
+        out.append({'labels': n, 'points': diff, '±': half, 'seeds': len(both), 'said': f"{n or 'all'} labels: {way} {abs(diff):.1f} points {'above' if diff > 0 else 'below'} {than} ({noise})"})
+    return pd.DataFrame(out, columns=['labels', 'points', '±', 'seeds', 'said']).set_index('labels')
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0e2
 def label_worth(
