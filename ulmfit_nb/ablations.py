@@ -510,7 +510,7 @@ def _usual(lines, field, but=()):
 
 def _rows(lines, name, data):
     "The lines of each row of a table: label → {seed: line}."
-    lines = [r for r in lines if r['data'] == data]
+    lines = [asdict(Experiment()) | r for r in lines if r['data'] == data] # a line older than an axis has its default
     own = {f.name: {c[f.name] for _, c, _ in TABLES[name] if f.name in c} for f in fields(Experiment)}
     usual = {k: _usual(lines, k, but) for k, but in own.items() if k not in ('seed', 'data')}
     fits = lambda r, changes: all(r[k] == changes.get(k, v) for k, v in usual.items())
