@@ -87,7 +87,7 @@ def letters(o, docs, y, names, test, test_y):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for k, v in dict(labels=500, articles=1500, epochs=1, reviews=60000, lm_epochs=1, scored=5000).items(): p.add_argument(f"--{k.replace('_', '-')}", type=type(v), default=v)
+    for k, v in dict(labels=500, articles=1000, epochs=1, reviews=40000, lm_epochs=1, scored=5000).items(): p.add_argument(f"--{k.replace('_', '-')}", type=type(v), default=v)
     p.add_argument('--seeds', default='0,1,2'); p.add_argument('--size', default='small')
     p.add_argument('--out', type=Path, default='nbs/results/another_language.json'); p.add_argument('--work', type=Path, default='another_language.work')
     o = p.parse_args()
