@@ -6,7 +6,7 @@
 __all__ = ['FULL', 'TABLES', 'PAPER_SETS', 'GRIDS', 'TUNING', 'Experiment', 'experiment_id', 'grid', 'declare', 'Grid', 'Task',
            'load_task', 'balanced_sample', 'parts', 'leakage', 'lm_key', 'directions', 'language_model', 'fit_tfidf',
            'run_experiment', 'read_lines', 'run_grid', 'mean_interval', 'table', 'conclusions', 'plot_table',
-           'low_shot', 'plot_low_shot', 'label_worth', 'plot_epochs']
+           'low_shot', 'plot_low_shot', 'compare_ways', 'label_worth', 'plot_epochs']
 
 # %% ../nbs/07_ablations.ipynb #c3
 import hashlib, itertools, json, math, os, platform, shutil, subprocess, tempfile, time
@@ -43,6 +43,7 @@ class Experiment:
     data:str = 'trec6' # a folder with train.csv, test.csv, classes.txt; or the name of one in the data folder
     labels:int|None = None # labelled documents, balanced over the classes; None: all
     unlabelled:str = 'train' # text for the language model: 'labelled' documents, all of 'train', or 'transductive': the test texts too
+    shared:bool = False # one language model for all seeds, which reads only what has no label
     pretrained:str = 'wiki-en-small' # language model to start from, by name or folder; 'none': random weights
     size:str = 'small' # shape of the random weights
     quality:str = 'awd' # 'awd', or 'vanilla': no dropout while the language model is tuned
@@ -54,9 +55,13 @@ class Experiment:
     seed:int = 0 # of the split, the labelled sample, the weights and the masks
     docs:int|None = None # documents for the language model, at most; None: all
     lm_epochs:int|None = 3 # of language model tuning; None: by the number of words
+    lm_lr:float = 4e-3 # peak rate of its last group
+    lm_drop:float = 0.7 # multiplier of its dropouts
     sampled:int = 0 # words in a sampled softmax while the language model is tuned; 0: exact
     epochs:int|None = 8 # of classifier tuning; None: by the number of labels
     bs:int|None = 32 # documents in a batch; None: likewise
+    drop:float = 0.5 # multiplier of the classifier's dropouts
+    factor:float = 2.6 # each of its groups' rate over that of the group below
     words:int|None = None # of a document that the classifier reads, from its end, at most; None: all
     max_vocab:int = 30000 # most words
     min_freq:int = 2 # fewest times a word is seen
@@ -136,10 +141,10 @@ class Grid:
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d3
 _PAPER = ('table4', 'table5', 'table6', 'table7')
+_FEW = Experiment(data='imdb', shared=True, docs=24000, lm_epochs=None, lm_lr=8e-3, lm_drop=.3, sampled=2048, bs=None, clas='full', drop=.3, factor=1.3, words=140, held=500, watched=0, scored=2000)
 GRIDS = {
     'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}}),
-    'imdb-low-shot': Grid(('low-shot',), Experiment(data='imdb', docs=2500, lm_epochs=2, sampled=2048, bs=None, words=100, held=250, watched=0, scored=2000),
-        {100: dict(epochs=20), 200: dict(epochs=16), 500: dict(epochs=8), 1000: dict(epochs=5)}),
+    'imdb-low-shot': Grid(('low-shot',), _FEW, {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4), 200: dict(epochs=10), 1000: dict(epochs=5)}),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
     'imdb-base': Grid(_PAPER, Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=14, bs=64, held=2500, watched=500)),
     'imdb-low-shot-base': Grid(('low-shot',), Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=None, bs=None, watched=0),
@@ -206,11 +211,15 @@ def parts(
     labelled = np.sort(fit[balanced_sample(task.y[fit], e.labels, e.seed)])
     pool = {'labelled': labelled, 'train': fit, 'transductive': fit}
     if e.unlabelled not in pool: raise InputError(f"unlabelled is {e.unlabelled!r}: choose from {', '.join(pool)}")
-    text = [task.train[i] for i in pool[e.unlabelled]] + ([] if e.unlabelled == 'labelled' else task.unsup)
+    text = [task.train[i] for i in pool[e.unlabelled] if not _shares(e)] + ([] if e.unlabelled == 'labelled' else task.unsup)
     if e.unlabelled == 'transductive': text = text + task.test
-    if e.docs and e.docs < len(text): text = [text[i] for i in np.random.default_rng(e.seed).permutation(len(text))[:e.docs]]
+    if not text: raise InputError(f'{e.data}: a language model that all seeds share reads what has no label, and there is none: leave shared out, or add unsup.txt')
+    if e.docs and e.docs < len(text): text = [text[i] for i in np.random.default_rng(_lm_seed(e)).permutation(len(text))[:e.docs]]
     test = np.sort(np.random.default_rng(0).permutation(len(task.test_y))[:e.scored])
     return dict(valid=valid, labelled=labelled, test=test, text=text)
+
+def _shares(e): return e.shared and e.unlabelled != 'labelled'
+def _lm_seed(e): return 0 if _shares(e) else e.seed
 
 # %% ../nbs/07_ablations.ipynb #c29
 def leakage(
@@ -226,8 +235,8 @@ TUNING = {'full': dict(factor=1., schedule=transfer.constant), 'full + discr': d
 
 def lm_key(e, direction):
     "The name of the language model that this experiment needs."
-    fresh = {k: getattr(Experiment, k) for k in ('clas', 'head', 'epochs', 'bs', 'words', 'held', 'watched', 'scored')}
-    return experiment_id(replace(e, labels=e.labels if e.unlabelled == 'labelled' else None, direction=direction, **fresh))
+    fresh = {k: getattr(Experiment, k) for k in ('clas', 'head', 'epochs', 'bs', 'drop', 'factor', 'words', 'held', 'watched', 'scored')}
+    return experiment_id(replace(e, labels=e.labels if e.unlabelled == 'labelled' else None, seed=_lm_seed(e), direction=direction, **fresh))
 
 def directions(e):
     "The networks of an experiment; none for what has no network."
@@ -242,7 +251,7 @@ def _start(e, direction, corpus, out):
     "A language model on this corpus' vocabulary, not tuned yet: a pre-trained one's rows, or random weights."
     if e.pretrained == 'none':
         with torch.random.fork_rng():
-            torch.manual_seed(e.seed)
+            torch.manual_seed(_lm_seed(e))
             weights = get_language_model(len(corpus.vocab), *SIZES[e.size])
         config = {}
     else:
@@ -282,7 +291,7 @@ def _tune(e, direction, start, corpus, out, progress):
     if e.quality not in ('awd', 'vanilla'): raise InputError(f"quality is {e.quality!r}: choose from awd, vanilla")
     size = lm_size(corpus.n_tokens)
     return finetune_lm(start, corpus, out, direction=direction, head_epochs=0, epochs=e.lm_epochs or size['epochs'], bs=size['bs'], sampled=e.sampled,
-                       drop_mult=0.7 if e.quality == 'awd' else 0., seed=e.seed, progress=progress, **TUNING[e.tuning])
+                       lr=e.lm_lr, drop_mult=e.lm_drop if e.quality == 'awd' else 0., seed=_lm_seed(e), progress=progress, **TUNING[e.tuning])
 
 def _clock():
     "Start a clock: calling it tells the seconds on the wall, and those of the processor, since."
@@ -307,7 +316,7 @@ def _classifier(e, direction, task, p, folder, progress):
     with tempfile.TemporaryDirectory() as out, torch.random.fork_rng():
         lm = _with_words(e, direction, folder, {t for docs in tokens.values() for doc in docs for t in doc}, out)
         torch.manual_seed(e.seed)
-        model, vocab, _ = classifier_from(lm, len(task.classes), direction=direction, hidden=(e.head,) if e.head else ())
+        model, vocab, _ = classifier_from(lm, len(task.classes), direction=direction, hidden=(e.head,) if e.head else (), drop_mult=e.drop)
         ids = {k: [vocab.numericalize(t)[-(e.words or 0):] for t in docs] for k, docs in tokens.items()}
         trn, val, tst = (TextDataset(ids[k], y[p[k]], backwards=direction == 'bwd') for k, (_, y) in of.items())
         history = _fit(e, model, trn, val, size, progress)
@@ -318,7 +327,7 @@ def _fit(e, model, trn, val, size, progress):
     bs, seen = max(1, min(size['bs'], len(trn))), len(val) if e.watched is None else e.watched
     watch = TextLoader(TextDataset(val.x[:seen], val.y[:seen], val.backwards), 64) if seen else None
     learn = RNN_Learner(model, ModelData('.', TextLoader(trn, bs, SortishSampler(trn, bs=bs, seed=e.seed)), watch), seed=e.seed)
-    return finetune_classifier(learn, epochs=size['epochs'], recipe=e.clas, progress=progress).to_dict('records')
+    return finetune_classifier(learn, epochs=size['epochs'], recipe=e.clas, factor=e.factor, progress=progress).to_dict('records')
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d5
 def fit_tfidf(
@@ -492,13 +501,14 @@ def mean_interval(
 def _usual(lines, field, but=()):
     "The full method's value where a line has it; else the value most lines have, those in `but` left out."
     c = Counter(r[field] for r in lines if r[field] not in but)
+    if field == 'clas' and not c: c = Counter(r['clas'] for r in lines if r['clas'] in RECIPES) # all rows of a grid may share a recipe that a table names
     default = getattr(Experiment, field)
     if field in _AXES and default in c: return default
     return max(c, key=lambda v: (c[v], v == default)) if c else default
 
 def _rows(lines, name, data):
     "The lines of each row of a table: label → {seed: line}."
-    lines = [r for r in lines if r['data'] == data]
+    lines = [asdict(Experiment()) | r for r in lines if r['data'] == data] # a line older than an axis has its default
     own = {f.name: {c[f.name] for _, c, _ in TABLES[name] if f.name in c} for f in fields(Experiment)}
     usual = {k: _usual(lines, k, but) for k, but in own.items() if k not in ('seed', 'data')}
     fits = lambda r, changes: all(r[k] == changes.get(k, v) for k, v in usual.items())
@@ -577,6 +587,24 @@ def plot_low_shot(
     for way, g in t.groupby('way', sort=False): ax.errorbar(g['labels'], g['error'], yerr=g['±'].fillna(0), fmt='o-', capsize=3, label=way)
     ax.set(xscale='log', xlabel='labelled documents', ylabel='error (%)'); ax.legend()
     return ax
+
+# %% ../nbs/07_ablations.ipynb #e7a1c0f2
+def compare_ways(
+    lines:list, # from `read_lines` or `run_grid`
+    way:str='semi-supervised', # a row of the low-shot table
+    than:str='from scratch', # another
+    data:str='imdb', # data set
+    score:str='test', # 'test' or 'valid' error
+) -> pd.DataFrame: # labels → points (of error, below zero: `way` is better), ± (95 %), seeds, a sentence
+    "The difference between two ways on the same labels, seed by seed."
+    out, lines = [], [r for r in lines if r['data'] == data]
+    for n in sorted({r['labels'] for r in lines}, key=lambda n: n or math.inf):
+        a, b = (_rows([r for r in lines if r['labels'] == n], 'low-shot', data)[w] for w in (way, than))
+        if not (both := a.keys() & b.keys()): continue
+        diff, half = mean_interval([100 * (a[s][score]['error'] - b[s][score]['error']) for s in both])
+        noise = 'one seed, so nothing is known of the noise' if math.isnan(half) else f"± {half:.1f}, {'more than' if abs(diff) > half else 'within'} the noise of {len(both)} seeds"
+        out.append({'labels': n, 'points': diff, '±': half, 'seeds': len(both), 'said': f"{n or 'all'} labels: {way} {abs(diff):.1f} points {'above' if diff > 0 else 'below'} {than} ({noise})"})
+    return pd.DataFrame(out, columns=['labels', 'points', '±', 'seeds', 'said']).set_index('labels')
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0e2
 def label_worth(
