@@ -8,7 +8,7 @@ PEER is an environment of its own:
     pip install torch==2.13.0 numpy && pip install --no-deps fastai==2.8.12 && pip install fastcore fasttransform plum-dispatch
     pip install fastdownload fastprogress pandas scikit-learn matplotlib pillow spacy scipy pyyaml cloudpickle
 Needs ULMFIT_DATA (IMDb). Every measurement is a process of its own; within a round the sides take turns, and the
-result is the ratio of their medians. Memory is the peak of the proportional set size (PSS) of the process and all
+result is the ratio of their medians. Without `--peer`, `prepare` keeps the peer's row of an earlier run and its date. Memory is the peak of the proportional set size (PSS) of the process and all
 its children, read every 0.2 seconds. Each command adds its part to nbs/results/data_path.json.
 """
 import argparse, json, os, statistics, subprocess, sys, tempfile, time
@@ -169,7 +169,13 @@ def prepare(args):
             rows[f'ours, {times * len(docs):,} documents'] = measure(sys.executable, 'ours_ids', source, Path(tmp)/f'corpus{times}')
             source.unlink()
         if args.peer: rows[f'fastai, {len(docs):,} documents'] = measure(args.peer, 'fastai_ids')
+        else: rows |= measured_before(args)
     return dict(runs=rows)
+
+
+def measured_before(args): # the peer's rows of an earlier run, with its date
+    old = json.loads(args.out.read_text()).get('prepare', {}) if args.out.is_file() else {}
+    return {name: dict(date=old['date']) | row for name, row in old.get('runs', {}).items() if 'fastai' in name}
 
 
 def read(args):
