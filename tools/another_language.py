@@ -6,7 +6,7 @@ Reads wiki-ko-2022 and nsmc-ko of ULMFIT_DATA. A small language model is pre-tra
 fine-tuned to unlabelled reviews, and classifiers are trained on a few labels from three starting points: random
 weights, Wikipedia, Wikipedia and then reviews. Each start gets the better of two ways to train a classifier, told apart
 on other labels with a seed of their own; test rows are scored once. What is done is kept in the working folder, so that
-the same call continues. About 15 minutes of one core.
+the same call continues.
 """
 import argparse, itertools, json, os, sys
 from datetime import date
