@@ -300,11 +300,12 @@ def _outermost(parts, end): # what an alternative may take last (or first)
 
 @patch
 def keeps_off(self:_Affix, c, inner): # does all that ends (or begins) in `c`, beside `inner`, stay out of a run of letters? When c is a letter: does it take inner and c at most?
-    if (c, inner) not in self.off:
+    key = c, inner if c.isalpha() else ''
+    if key not in self.off:
         near = [o for o in self.wide if _takes(_outermost(o, self.end), ord(c))]
         wider = [o for o in near if _takes(o, ord(inner)) and o.getwidth()[1] > 2] if c.isalpha() else [o for o in near if any(_takes(o, x) for x in _small)]
-        self.off[c, inner] = self.narrow and not wider
-    return self.off[c, inner]
+        self.off[key] = self.narrow and not wider
+    return self.off[key]
 
 # %% ../nbs/01_tokenize.ipynb #q13b4c7e1
 @patch
@@ -325,9 +326,15 @@ def between(self:_Words, k): # what two runs of letters have between them; () wh
     return tokens[1:-1] if (tokens[0], tokens[-1]) == (k[:2], k[-2:]) and self.fixed(tokens[1:-1]) else ()
 
 # %% ../nbs/01_tokenize.ipynb #q25b4c7e1
-def _same_letters(parts): # does what the pattern looks at, beside what it takes, hold all small letters or none?
-    seen = [o for op, arg in _inside(parts) if op.startswith('ASSERT') for o in _inside(arg[1])]
-    return all(len({_is(op, arg, x) for x in _small}) == 1 for op, arg in seen if op in ('LITERAL', 'IN', 'RANGE', 'NOT_LITERAL', 'CATEGORY', 'ANY'))
+def _holds(op, arg): return {any(_is(o, a, x) for o, a in _inside([(op, arg)])) for x in _small}
+
+def _same_letters(parts): # is what the pattern looks at, beside what it takes, the same for all letters, given that a letter stands next to a letter?
+    for op, arg in _inside(parts):
+        if not op.startswith('ASSERT'): continue
+        far = [(str(o), _holds(o, a)) for o, a in arg[1]][::-arg[0]] # what is farthest from the match comes first
+        for i, (_, letters) in enumerate(far):
+            if len(letters) > 1 and not any(o in ('LITERAL', 'IN') and h == {False} for o, h in far[:i]): return False
+    return True
 
 @patch
 def study_runs(self:_Words): # may words be taken apart into runs of letters? and which runs may not?
