@@ -8,7 +8,7 @@ PEER is an environment of its own:
     pip install torch==2.13.0 numpy && pip install --no-deps fastai==2.8.12 && pip install fastcore fasttransform plum-dispatch
     pip install fastdownload fastprogress pandas scikit-learn matplotlib pillow spacy scipy pyyaml cloudpickle
 Needs ULMFIT_DATA (IMDb). Every measurement is a process of its own; within a round the sides take turns, and the
-result is the ratio of their medians. Without `--peer`, `prepare` keeps the peer's row of an earlier run and its date. Memory is the peak of the proportional set size (PSS) of the process and all
+result is the ratio of their medians. Without `--peer` fastai's rows of an earlier run stay, with their date. Memory is the peak of the proportional set size (PSS) of the process and all
 its children, read every 0.2 seconds. Each command adds its part to nbs/results/data_path.json.
 """
 import argparse, json, os, statistics, subprocess, sys, tempfile, time
@@ -152,6 +152,7 @@ def tokens(args):
     rows = {name: [] for name in sides}
     for _ in range(args.rounds):
         for name, work in sides.items(): rows[name].append(measure(args.peer if 'fastai' in name else sys.executable, *work))
+    if not args.peer: rows |= measured_before(args, 'tokens')
     rate = {name: statistics.median(r['tokens'] / r['seconds'] for r in o) for name, o in rows.items()}
     over = lambda one: {k: round(rate[one] / v, 2) for k, v in rate.items() if 'ours' not in k}
     return dict(tokens_a_second={k: round(v) for k, v in rate.items()}, runs=rows, ours_over=over('ours, 1 worker'), strings_over=over('ours, token strings, 1 worker'),
@@ -169,13 +170,14 @@ def prepare(args):
             rows[f'ours, {times * len(docs):,} documents'] = measure(sys.executable, 'ours_ids', source, Path(tmp)/f'corpus{times}')
             source.unlink()
         if args.peer: rows[f'fastai, {len(docs):,} documents'] = measure(args.peer, 'fastai_ids')
-        else: rows |= measured_before(args)
+        else: rows |= measured_before(args, 'prepare')
     return dict(runs=rows)
 
 
-def measured_before(args): # the peer's rows of an earlier run, with its date
-    old = json.loads(args.out.read_text()).get('prepare', {}) if args.out.is_file() else {}
-    return {name: dict(date=old['date']) | row for name, row in old.get('runs', {}).items() if 'fastai' in name}
+def measured_before(args, part): # the peer's rows of an earlier run, with its date
+    old = json.loads(args.out.read_text()).get(part, {}) if args.out.is_file() else {}
+    dated = lambda row: [{**o, 'date': o.get('date', old['date'])} for o in row] if isinstance(row, list) else {**row, 'date': row.get('date', old['date'])}
+    return {name: dated(row) for name, row in old.get('runs', {}).items() if 'fastai' in name}
 
 
 def read(args):

@@ -300,11 +300,12 @@ def _outermost(parts, end): # what an alternative may take last (or first)
 
 @patch
 def keeps_off(self:_Affix, c, inner): # does all that ends (or begins) in `c`, beside `inner`, stay out of a run of letters? When c is a letter: does it take inner and c at most?
-    if (c, inner) not in self.off:
+    key = c, inner if c.isalpha() else ''
+    if key not in self.off:
         near = [o for o in self.wide if _takes(_outermost(o, self.end), ord(c))]
         wider = [o for o in near if _takes(o, ord(inner)) and o.getwidth()[1] > 2] if c.isalpha() else [o for o in near if any(_takes(o, x) for x in _small)]
-        self.off[c, inner] = self.narrow and not wider
-    return self.off[c, inner]
+        self.off[key] = self.narrow and not wider
+    return self.off[key]
 
 # %% ../nbs/01_tokenize.ipynb #q13b4c7e1
 @patch
@@ -325,10 +326,21 @@ def between(self:_Words, k): # what two runs of letters have between them; () wh
     return tokens[1:-1] if (tokens[0], tokens[-1]) == (k[:2], k[-2:]) and self.fixed(tokens[1:-1]) else ()
 
 # %% ../nbs/01_tokenize.ipynb #q25b4c7e1
+def _holds(op, arg): return {any(_is(o, a, x) for o, a in _inside([(op, arg)])) for x in _small}
+
+def _same_letters(parts): # is what the pattern looks at, beside what it takes, the same for all letters, given that a letter stands next to a letter?
+    for op, arg in _inside(parts):
+        if not op.startswith('ASSERT'): continue
+        far = [(str(o), _holds(o, a)) for o, a in arg[1]][::-arg[0]] # what is farthest from the match comes first
+        for i, (_, letters) in enumerate(far):
+            if len(letters) > 1 and not any(o in ('LITERAL', 'IN') and h == {False} for o, h in far[:i]): return False
+    return True
+
 @patch
 def study_runs(self:_Words): # may words be taken apart into runs of letters? and which runs may not?
     infix = _parts(self.infix)
     firm = infix is not None and all(_sees(o) <= 2 and not any(_takes(_eaten(o), x) for x in _small) for o in _alternatives(infix))
+    self.alike = all(_same_letters(o) for search in (self.prefix, self.suffix, self.infix) for o in _alternatives(_parts(search) or [])) if firm else False
     self.lettered = self.plain and self.solid and firm and not self.token and self.before.narrow and self.behind.narrow and not (self.url and _may_match(self.url, lambda c: c != '.'))
     self.touched = {r for k in self.rules for r in re.findall('[a-z]+', k)} | self.alone | {t for o in self.pairs for t in o}
     return self
@@ -384,10 +396,12 @@ def _cut_line(self:Tokenizer, line): # of marked text
     return list(chain.from_iterable(self._cut_odd(p)[0] for p in pieces))
 
 # %% ../nbs/01_tokenize.ipynb #q02b4c7e1
+_other_blank = re.compile(r'[^\S\x00-\x7f]').search
+
 @patch
 def _tidy(self:PieceTokenizer, x): # text in which only the white space of ASCII is left to be tidied
     y = x.replace('<br />', '\n') if '<' in x else x
-    return y if y.isascii() and not any(c in y for c in '&<\\@') else apply_rules(x, self._text_rules)
+    return y if not any(c in y for c in '&<\\@') and (y.isascii() or not _other_blank(y)) else apply_rules(x, self._text_rules)
 
 @patch
 def _cut_new(self:PieceTokenizer, b, first, size): # for `PieceMemory`
@@ -466,21 +480,8 @@ def _unpack(types, ids, lengths):
     tokens, ends = np.array(types, dtype=object).take(ids), np.cumsum(lengths)
     return [tokens[a:z].tolist() for a, z in zip((ends - lengths).tolist(), ends.tolist())]
 
-@patch
-def proc_packed(self:PieceTokenizer,
-    docs:list, # documents
-) -> tuple: # different tokens (list of str), the place of each running token among them (uint32 [tokens]), tokens of each document (int64 [docs])
-    "Tokens of several documents, packed"
-    m = self._memory
-    if m is None or not docs: return _pack([self.proc_doc(o) for o in docs])
-    if m.full: self._forget()
-    rows = self._rows(docs)
-    ids, counts = tokens_of(m, rows)
-    return *compact(m, ids), np.add.reduceat(counts, np.flatnonzero(rows == constant(m, BOS)))
-
 # %% ../nbs/01_tokenize.ipynb #q09b4c7e1
-_MANY = 30_000 # characters from which numbers are faster than a dictionary
-_MOST = 2_000_000 # characters that are looked at together
+_MANY, _MOST = 30_000, 600_000 # characters from which numbers are faster than a dictionary; that are looked at together
 
 def _size(doc): return sum(len(x) for x in _fields(doc) if isinstance(x, str))
 
@@ -495,12 +496,30 @@ def _batches(docs):
     if batch: yield batch
 
 @patch
+def _numbers(self:PieceTokenizer, docs): # numbers of the tokens end to end, tokens of each document
+    m, rows = self._memory, self._rows(docs)
+    ids, counts = tokens_of(m, rows)
+    return ids, np.add.reduceat(counts, np.flatnonzero(rows == constant(m, BOS)))
+
+# %% ../nbs/01_tokenize.ipynb #q29b4c7e1
+@patch
+def proc_packed(self:PieceTokenizer,
+    docs:list, # documents; some thousands at most, since nothing is forgotten in between
+) -> tuple: # different tokens (list of str), the place of each running token among them (uint32 [tokens]), tokens of each document (int64 [docs])
+    "Tokens of several documents, packed"
+    m = self._memory
+    if m is None or not docs: return _pack([self.proc_doc(o) for o in docs])
+    if m.full: self._forget()
+    ids, lengths = map(np.concatenate, zip(*map(self._numbers, _batches(docs))))
+    return *compact(m, ids), lengths
+
+@patch
 def proc_all(self:PieceTokenizer,
     docs:list, # documents
 ) -> list: # one list of tokens a document
     "Tokens of several documents, in this process"
     if self._memory is None or sum(map(_size, docs)) < _MANY: return [self.proc_doc(o) for o in docs]
-    return list(chain.from_iterable(_unpack(*self.proc_packed(o)) for o in _batches(docs)))
+    return list(chain.from_iterable(_unpack(*self.proc_packed(docs[i:i + 1000])) for i in range(0, len(docs), 1000)))
 
 # %% ../nbs/01_tokenize.ipynb #q18b4c7e1
 _KIND = np.zeros(256, np.uint8) # 1: sign, 2: small letter, 3: capital
@@ -535,14 +554,21 @@ def _cut_parts(self:Tokenizer, b, first, size): # for the memory of parts
     return np.arange(len(first)), *self._memory.names.numbers([self._spacy.part(k) for k in b.text(first, size)])
 
 @patch
+def _beside(self:Tokenizer, low, a, z): # the bytes with all letters of runs alike, where patterns do not tell them apart
+    if not self._spacy.alike: return low
+    edge = np.zeros(len(low.bytes) + 1, np.int8)
+    edge[a], edge[z] = 1, -1
+    return Bytes().fill(np.where(np.cumsum(edge[:-1], dtype=np.int8), np.uint8(ord('a')), low.bytes).tobytes())
+
+@patch
 def _part_rows(self:Tokenizer, low, kind, a, z, of, begins, ends): # int32 [runs, 4]; low: the bytes in small letters
     m, new, capitals = self._parts, np.append(True, of[1:] != of[:-1]), np.append(0, np.cumsum(kind == 3))
     last, caps = np.append(new[1:], True), new & (capitals[z] - capitals[a] == z - a)
     left, rows = np.where(new, begins[of], np.append(0, z[:-1]) - 2), np.ones((len(a), 4), np.int32)
     rows[caps, 1] = constant(m, TK_UP)
-    gap, tail = ~new | (a > left), last & (z < ends[of])
-    for k, where, s, e in [(0, gap, left, np.where(caps, a, a + 2)), (2, slice(None), a, z), (3, tail, z - 2, ends[of])]:
-        rows[where, k] = number_pieces(m, low, s[where], (e - s)[where])
+    gap, tail, beside = ~new | (a > left), last & (z < ends[of]), self._beside(low, a, z)
+    for k, b, where, s, e in [(0, beside, gap, left, np.where(caps, a, a + 2)), (2, low, slice(None), a, z), (3, beside, tail, z - 2, ends[of])]:
+        rows[where, k] = number_pieces(m, b, s[where], (e - s)[where])
     return rows
 
 @patch
