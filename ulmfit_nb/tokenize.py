@@ -9,7 +9,7 @@ __all__ = ['PieceTokenizer', 'Tokenizer', 'map_chunks', 'partition_by_cores', 'g
 # %% ../nbs/01_tokenize.ipynb #8f40ca40
 import hashlib, io, os, pickle, re, warnings
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import lru_cache
 from itertools import chain, compress, islice
 from operator import not_
@@ -652,12 +652,26 @@ def _state(tok):
         raise InputError(f'the tokenizer cannot travel to other processes ({e}); define its rules in a module, or use n_workers=0') from None
 
 # %% ../nbs/01_tokenize.ipynb #b291eb40
+def _with_helpers(pool, n, work, tok, state, chunks): # this process takes a chunk whenever its n helpers have enough to do
+    waiting, most = deque(), 4 * n + 4
+    try:
+        for c in chunks:
+            busy = sum(not o.done() for o in waiting if isinstance(o, Future))
+            waiting.append(pool.submit(_job, work, state, c) if busy < 2 * n else work(tok, c))
+            while waiting and (len(waiting) >= most or not isinstance(waiting[0], Future) or waiting[0].done()): yield _answer(waiting.popleft())
+        while waiting: yield _answer(waiting.popleft())
+    finally:
+        for o in waiting:
+            if isinstance(o, Future): o.cancel()
+
+def _answer(o): return o.result() if isinstance(o, Future) else o
+
 def map_chunks(
     work, # module-level function of (tokenizer, chunk)
     tok, # tokenizer; sent as bytes, woken once in each worker
     chunks, # iterable of chunks
-    n_workers:int|None=None, # processes; None: one a core; 0 or 1: this process
-    executor=None, # any concurrent.futures.Executor, used instead of a new pool
+    n_workers:int|None=None, # processes, this one among them; None: one a core; 0 or 1: this one alone
+    executor=None, # any concurrent.futures.Executor, used instead of helpers of our own
 ): # iterator over the answers, in the order of chunks
     "Do `work` on every chunk, with a bounded number of them under way"
     n, chunks = max(1, _cores(n_workers)), iter(chunks)
@@ -666,7 +680,7 @@ def map_chunks(
         first = list(islice(chunks, 2))
         if n == 1 or len(first) < 2: yield from (work(tok, c) for c in chain(first, chunks))
         else:
-            with ProcessPoolExecutor(n) as pool: yield from _in_order(pool, work, _state(tok), chain(first, chunks), 2 * n + 2)
+            with ProcessPoolExecutor(n - 1) as pool: yield from _with_helpers(pool, n - 1, work, tok, _state(tok), chain(first, chunks))
 
 # %% ../nbs/01_tokenize.ipynb #74cb353d
 def _proc_packed(tok, docs): return tok.proc_packed(docs)
