@@ -9,7 +9,7 @@ PEER is an environment of its own:
     pip install fastdownload fastprogress pandas scikit-learn matplotlib pillow spacy scipy pyyaml cloudpickle
 Needs ULMFIT_DATA (IMDb). Every measurement is a process of its own; within a round the sides take turns, and the
 result is the ratio of their medians. Without `--peer` fastai's rows of an earlier run stay, with their date. Memory is the peak of the proportional set size (PSS) of the process and all
-its children, read every 0.2 seconds. Each command adds its part to nbs/results/data_path.json.
+its children, read every 0.2 seconds (every second for `tokens`). Each command adds its part to nbs/results/data_path.json.
 """
 import argparse, json, os, statistics, subprocess, sys, tempfile, time
 from datetime import date
@@ -131,12 +131,12 @@ def pss(pid): # bytes of a process and its children, shared pages divided among 
     return total * 1024
 
 
-def measure(python, *work):
+def measure(python, *work, every=.2): # every: seconds; reading takes some milliseconds of a core
     with tempfile.TemporaryFile('w+') as said:
         child, peak = subprocess.Popen([python, __file__, 'work', *map(str, work)], stdout=said, env=os.environ | dict(OMP_NUM_THREADS='1')), 0
         while child.poll() is None:
             peak = max(peak, pss(child.pid))
-            time.sleep(.2)
+            time.sleep(every)
         if child.returncode: raise SystemExit(f'{work}: failed')
         said.seek(0)
         row = json.loads(said.read().splitlines()[-1]) | dict(peak_mb=round(peak / 2**20))
@@ -151,7 +151,7 @@ def tokens(args):
     if args.peer: sides |= {'fastai tokenize_df, 1 worker': ('fastai_tokens', 1), 'fastai tokenize_df, 2 workers': ('fastai_tokens', 2)}
     rows = {name: [] for name in sides}
     for _ in range(args.rounds):
-        for name, work in sides.items(): rows[name].append(measure(args.peer if 'fastai' in name else sys.executable, *work))
+        for name, work in sides.items(): rows[name].append(measure(args.peer if 'fastai' in name else sys.executable, *work, every=1))
     if not args.peer: rows |= measured_before(args, 'tokens')
     rate = {name: statistics.median(r['tokens'] / r['seconds'] for r in o) for name, o in rows.items()}
     over = lambda one: {k: round(rate[one] / v, 2) for k, v in rate.items() if 'ours' not in k}
