@@ -15,6 +15,7 @@ from itertools import chain, compress, islice
 from operator import not_
 from pathlib import Path
 from sys import intern
+from threading import Lock
 
 # %% ../nbs/01_tokenize.ipynb #c3047231
 import numpy as np, sentencepiece, spacy
@@ -67,7 +68,7 @@ class PieceTokenizer:
         self.rules = list(rules)
         self._text_rules, self._piece_rules = _split_rules(self.rules)
         self._across = [r.across for r in self._piece_rules if r.across]
-        self._remembered, self._renew = _Remembered(self._cut_pieces, renew=renew), renew
+        self._remembered, self._renew, self._lock = _Remembered(self._cut_pieces, renew=renew), renew, Lock()
         self._memory = PieceMemory(lambda *a: self._cut_new(*a)) if self._text_rules == [fixup] and set(self._piece_rules) <= set(RULES) else None
 
     def _number(self, i): return [str(i)]
@@ -509,9 +510,10 @@ def proc_packed(self:PieceTokenizer,
     "Tokens of several documents, packed"
     m = self._memory
     if m is None or not docs: return _pack([self.proc_doc(o) for o in docs])
-    if m.full: self._forget()
-    ids, lengths = map(np.concatenate, zip(*map(self._numbers, _batches(docs))))
-    return *compact(m, ids), lengths
+    with self._lock: # a tokenizer may be shared by threads
+        if m.full: self._forget()
+        ids, lengths = map(np.concatenate, zip(*map(self._numbers, _batches(docs))))
+        return *compact(m, ids), lengths
 
 @patch
 def proc_all(self:PieceTokenizer,
