@@ -529,15 +529,12 @@ _KIND[[c for c in range(33, 127) if chr(c) not in '_0123456789']], _KIND[97:123]
 
 def _end_to_end(b, first, size): # bytes of some pieces, a space after each; where each begins; the piece of each byte
     ends = np.cumsum(size + 1)
-    begins = ends - size - 1
-    raw = b.bytes[np.repeat(first - begins, size + 1) + np.arange(ends[-1])]
+    raw = b.bytes[members(first, size + 1)]
     raw[ends - 1] = ord(' ')
-    return raw, begins, np.repeat(np.arange(len(size), dtype=np.int32), size + 1)
+    return raw, ends - size - 1, np.repeat(np.arange(len(size), dtype=np.int32), size + 1)
 
 def _runs(raw, kind, piece): # where runs of letters begin and end
-    letter = np.append(False, kind >= 2)
-    edges = np.flatnonzero(letter[1:] != letter[:-1])
-    a, z = edges[::2], edges[1::2]
+    a, z = stretches(kind >= 2)
     last = np.append(piece[a[1:]] != piece[a[:-1]], True)[:len(a)]
     s = last & (z - a == 1) & (raw[a] | 32 == ord('s')) & (raw[a - 1] == ord("'")) & (kind[a - 2] >= 2)
     return a[~s], z[~s]
@@ -637,15 +634,21 @@ def _wake(state): return pickle.loads(state)
 
 def _job(work, state, chunk): return work(_wake(state), chunk)
 
-def _in_order(pool, work, state, chunks, ahead):
+def _in_order(pool, work, state, chunks, ahead, tok=None, enough=0): # with `tok`, this process does a chunk itself while the pool has `enough`
     waiting = deque()
     try:
         for c in chunks:
-            waiting.append(pool.submit(_job, work, state, c))
-            if len(waiting) >= ahead: yield waiting.popleft().result()
+            here = tok is not None and sum(not o.done() for o in waiting) >= enough
+            waiting.append(_done(work(tok, c)) if here else pool.submit(_job, work, state, c))
+            while waiting and (len(waiting) >= ahead or waiting[0].done()): yield waiting.popleft().result()
         while waiting: yield waiting.popleft().result()
     finally:
         for o in waiting: o.cancel()
+
+def _done(answer):
+    o = Future()
+    o.set_result(answer)
+    return o
 
 # %% ../nbs/01_tokenize.ipynb #1f4b3b24
 def _state(tok):
@@ -654,20 +657,6 @@ def _state(tok):
         raise InputError(f'the tokenizer cannot travel to other processes ({e}); define its rules in a module, or use n_workers=0') from None
 
 # %% ../nbs/01_tokenize.ipynb #b291eb40
-def _with_helpers(pool, n, work, tok, state, chunks): # this process takes a chunk whenever its n helpers have enough to do
-    waiting, most = deque(), 4 * n + 4
-    try:
-        for c in chunks:
-            busy = sum(not o.done() for o in waiting if isinstance(o, Future))
-            waiting.append(pool.submit(_job, work, state, c) if busy < 2 * n else work(tok, c))
-            while waiting and (len(waiting) >= most or not isinstance(waiting[0], Future) or waiting[0].done()): yield _answer(waiting.popleft())
-        while waiting: yield _answer(waiting.popleft())
-    finally:
-        for o in waiting:
-            if isinstance(o, Future): o.cancel()
-
-def _answer(o): return o.result() if isinstance(o, Future) else o
-
 def map_chunks(
     work, # module-level function of (tokenizer, chunk)
     tok, # tokenizer; sent as bytes, woken once in each worker
@@ -677,12 +666,13 @@ def map_chunks(
 ): # iterator over the answers, in the order of chunks
     "Do `work` on every chunk, with a bounded number of them under way"
     n, chunks = max(1, _cores(n_workers)), iter(chunks)
-    if executor is not None: yield from _in_order(executor, work, _state(tok), chunks, 2 * n + 2)
+    ahead = 2 * n + 2
+    if executor is not None: yield from _in_order(executor, work, _state(tok), chunks, ahead)
     else:
         first = list(islice(chunks, 2))
         if n == 1 or len(first) < 2: yield from (work(tok, c) for c in chain(first, chunks))
         else:
-            with ProcessPoolExecutor(n - 1) as pool: yield from _with_helpers(pool, n - 1, work, tok, _state(tok), chain(first, chunks))
+            with ProcessPoolExecutor(n - 1) as pool: yield from _in_order(pool, work, _state(tok), chain(first, chunks), ahead, tok, 2 * (n - 1))
 
 # %% ../nbs/01_tokenize.ipynb #74cb353d
 def _proc_packed(tok, docs): return tok.proc_packed(docs)
