@@ -458,14 +458,15 @@ def model_card(
 
 # %% ../nbs/05_formats.ipynb #4d38e49c
 @contextmanager
-def _replacing(folder):
-    "A temporary folder beside `folder` that takes its place, whole, when the block ends well."
+def _replacing(folder, mark, what):
+    "A temporary folder beside `folder` that takes its place, whole, when the block ends well; what is there without the file `mark` is not `what` and stays."
+    if folder.exists() and not (folder/mark).exists() and (not folder.is_dir() or any(folder.iterdir())): raise InputError(f'{folder}: exists and is not {what}; choose another name')
     folder.parent.mkdir(parents=True, exist_ok=True)
     tmp = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
     try:
         (tmp/'new').mkdir()
         yield tmp/'new'
-        for f in (tmp/'new').iterdir():
+        for f in filter(Path.is_file, (tmp/'new').rglob('*')):
             with open(f, 'rb+') as h: os.fsync(h.fileno())
         if folder.exists(): os.replace(folder, tmp/'old')
         try: os.replace(tmp/'new', folder)
@@ -493,11 +494,9 @@ def save_model(
 ) -> Path: # the folder
     "Write model, vocabulary, config and card to a folder that appears complete or not at all."
     folder = Path(folder)
-    if folder.exists() and not (folder/'config.json').exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f'{folder}: exists and is not a model folder; choose another name')
     weights = _distinct(model)
     config = _full_config(config, weights, vocab, compact, tokenizer)
-    with _replacing(folder) as tmp:
+    with _replacing(folder, 'config.json', 'a model folder') as tmp:
         (tmp/'model.safetensors').write_bytes(to_safetensors(_pack(weights) if compact else weights))
         config['sha256'] = _sha256(tmp/'model.safetensors')
         vocab.save(tmp/'vocab.json')
@@ -659,7 +658,7 @@ def fetch(
     if source is not None and Path(source).is_dir(): parts = {p: get_texts(Path(source)/p, CLASSES[:3 if p == 'train' else 2]) for p in ('train', 'test')}
     else: parts = _class_files(download(name, source, progress))
     if not all(len(x) for x, _ in parts.values()): raise InputError(f'{source or name}: no reviews in train and test of it')
-    with _replacing(out) as tmp:
+    with _replacing(out, 'test.csv', 'this data set') as tmp:
         make_clas_folder(tmp, parts['train'], parts['test'])
         (tmp/'unsup.txt').write_text(''.join(' '.join(x.split('\n')) + '\n' for x, y in zip(*parts['train']) if CLASSES[y] == 'unsup'), encoding='utf-8')
     return out

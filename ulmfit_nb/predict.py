@@ -25,6 +25,7 @@ from .classifier import RNN_Learner, SortishSampler, TextDataset, TextLoader, cl
 from .classifier import load_classifier as load_network
 from .scores import *
 from .scores import _halve, _listed, _n_fields
+from .formats import _replacing
 from .lsa import fit_lsa_classifier, load_lsa_classifier, pseudo_label
 from . import transfer
 
@@ -406,9 +407,7 @@ def _members_say(members, docs):
 def _checked(self:ULMFiTClassifier, X):
     "Documents with as many fields as those that were learnt from."
     check_is_fitted(self, 'members_')
-    docs = check_docs(X)
-    if docs and _n_fields(docs[0]) != self.n_fields_: raise InputError(f'X has {_n_fields(docs[0])} text field(s), the model was trained on {self.n_fields_}')
-    return docs
+    return check_docs(X, fields=self.n_fields_)
 
 # %% ../nbs/06a_predict.ipynb #c66
 @patch
@@ -521,21 +520,6 @@ def _match(members, teacher, kept, n):
         m.config['matched_temperature'] = match_confidence(log_p, like)
         m.config['recipe'] |= dict(labels=m.config['recipe']['labels'] - n, pseudo_labels=n)
 
-# %% ../nbs/06a_predict.ipynb #c85
-@contextmanager
-def _whole(folder):
-    "A temporary folder that takes the place of `folder` when the block ends well."
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder/'classifier.json').exists():
-        raise InputError(f'{folder}: exists and is not a classifier of ours; choose another name')
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{folder.name}-', dir=folder.parent) as tmp:
-        new = Path(tmp)/'new'
-        new.mkdir()
-        yield new
-        if folder.exists(): os.replace(folder, Path(tmp)/'old')
-        os.replace(new, folder)
-
 # %% ../nbs/06a_predict.ipynb #c86
 FORMAT_VERSION = 1
 
@@ -548,7 +532,7 @@ def save(self:ULMFiTClassifier,
     names = [n.replace(' ', '-') for n in _names_of(self.members_)]
     about = dict(format_version=FORMAT_VERSION, classes=self.classes_.tolist(), classes_dtype=self.classes_.dtype.str, members=names, n_fields=self.n_fields_,
                  temperature=self.temperature_, calibration=self.calibration_, params={k: v for k, v in self.get_params().items() if k != 'work' and _is_json(v)})
-    with _whole(folder) as new:
+    with _replacing(Path(folder), 'classifier.json', 'a classifier of ours') as new:
         for n, m in zip(names, self.members_): m.save(new/n)
         (new/'README.md').write_text(_card(self), encoding='utf-8')
         (new/'classifier.json').write_text(json.dumps(about, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
@@ -600,15 +584,20 @@ def _member(folder):
     except (OSError, ValueError, AttributeError): kind = None # Member says what is wrong
     return load_lsa_classifier(folder) if kind == 'lsa' else Member(folder)
 
+def _contents(folder, missing):
+    "What classifier.json says; `missing` is what is said where there is none."
+    try: about = json.loads((folder/'classifier.json').read_text(encoding='utf-8'))
+    except FileNotFoundError: raise InputError(f'{folder}: {missing}') from None
+    except (OSError, ValueError) as e: raise InputError(f'{folder}/classifier.json: not readable ({e})') from None
+    if about.get('format_version', 0) > FORMAT_VERSION: raise InputError(f"{folder}: written in format {about['format_version']}, this version reads up to {FORMAT_VERSION}; upgrade ulmfit_nb")
+    return about
+
 def _load_one(folder):
     "The classifier in one folder."
     if (folder/'config.json').exists():
         m = _member(folder)
         return _assembled([m], m.config.get('calibration', dict(method='none', n=0, temperature=1.)), dict(directions=m.direction))
-    try: about = json.loads((folder/'classifier.json').read_text(encoding='utf-8'))
-    except FileNotFoundError: raise InputError(f'{folder}: no classifier here (neither classifier.json nor config.json)') from None
-    except (OSError, ValueError) as e: raise InputError(f'{folder}/classifier.json: not readable ({e})') from None
-    if about.get('format_version', 0) > FORMAT_VERSION: raise InputError(f"{folder}: written in format {about['format_version']}, this version reads up to {FORMAT_VERSION}; upgrade ulmfit_nb")
+    about = _contents(folder, 'no classifier here (neither classifier.json nor config.json)')
     if about.get('kind') == 'regressor': raise InputError(f'{folder}: holds a regressor; load_regressor reads it')
     try: members, calibration, classes, params = [folder/n for n in about['members']], about['calibration'], about['classes'], about['params']
     except KeyError as e: raise InputError(f'{folder}/classifier.json: {e} is missing; the file is damaged') from None

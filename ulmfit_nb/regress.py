@@ -18,9 +18,9 @@ from fastcore.basics import patch
 from .fixup import InputError
 from .tokenize import tokenizer_from_config
 from .classifier import classifier_from, finetune_classifier, predict_logits
-from .formats import save_model
+from .formats import save_model, _replacing
 from .scores import check_docs, _n_fields
-from .predict import Member, ULMFiTClassifier, classifier_size, _digest, _identity, _learner, _seeded, _tidy, _whole
+from .predict import Member, ULMFiTClassifier, classifier_size, _digest, _identity, _learner, _seeded, _tidy, _contents
 
 # %% ../nbs/06c_regress.ipynb #06c00011
 def check_numbers(
@@ -107,9 +107,8 @@ def predict(self:ULMFiTRegressor,
 ) -> np.ndarray: # float64, [n]: a number for each, in the order given; the mean of the networks
     "The number that belongs to each text."
     check_is_fitted(self, 'members_')
-    docs = check_docs(X)
+    docs = check_docs(X, fields=self.n_fields_)
     if not docs: return np.empty(0)
-    if _n_fields(docs[0]) != self.n_fields_: raise InputError(f'X has {_n_fields(docs[0])} text field(s), the model was trained on {self.n_fields_}')
     z = [predict_logits(m.model, [m.numbers(t) for t in m.tok.proc_all(docs)])[:, 0].double().numpy() for m in self.members_]
     return self.mean_ + self.scale_ * np.mean(z, 0)
 
@@ -120,7 +119,7 @@ def save(self:ULMFiTRegressor,
 ) -> Path: # the folder
     "Write the fitted regressor to a folder that appears complete or not at all."
     check_is_fitted(self, 'members_')
-    with _whole(folder) as new:
+    with _replacing(Path(folder), 'classifier.json', 'a classifier of ours') as new:
         for m in self.members_: m.save(new/m.direction)
         (new/'classifier.json').write_text(json.dumps(dict(format_version=1, kind='regressor', members=[m.direction for m in self.members_]), indent=1) + '\n', encoding='utf-8')
     return Path(folder)
@@ -130,9 +129,7 @@ def load_regressor(
 ) -> ULMFiTRegressor: # ready to answer
     "A regressor from its folder."
     folder = Path(folder)
-    try: about = json.loads((folder/'classifier.json').read_text(encoding='utf-8'))
-    except FileNotFoundError: raise InputError(f'{folder}: no regressor here (classifier.json is missing)') from None
-    except ValueError as e: raise InputError(f'{folder}/classifier.json: not readable ({e})') from None
+    about = _contents(folder, 'no regressor here (classifier.json is missing)')
     if about.get('kind') != 'regressor': raise InputError(f'{folder}: holds a classifier, not a regressor; load_classifier reads it')
     members = [Member(folder/d) for d in about['members']]
     model = ULMFiTRegressor(directions='both' if len(members) > 1 else members[0].direction)

@@ -32,6 +32,7 @@ def check_docs(
     X, # documents: a list, array, Series or DataFrame; each a str, or a tuple of str for several fields
     where:str='X', # name of the argument, for the error
     least:int=0, # fewest documents allowed
+    fields:int|None=None, # text fields of what a model was trained on; None: any number
 ) -> list: # str, or tuples of str of one length
     "Look at every document once; what is not text is an error that names its row."
     docs = _rows_of(X, where)
@@ -41,6 +42,7 @@ def check_docs(
     n = [_n_fields(d) for d in docs]
     for i, k in enumerate(n):
         if k != n[0]: raise InputError(f'{where}, row {i}: {k} text field(s) where row 0 has {n[0]}')
+    if docs and fields not in (None, n[0]): raise InputError(f'{where} has {n[0]} text field(s), the model was trained on {fields}')
     return [tuple(d) if n[0] > 1 else d if isinstance(d, str) else d[0] for d in docs]
 
 def _n_fields(doc): return 1 if isinstance(doc, str) else len(doc)

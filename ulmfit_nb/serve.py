@@ -6,7 +6,7 @@
 __all__ = ['int8_rows', 'to_onnx', 'export', 'ServedClassifier', 'load_served']
 
 # %% ../nbs/06b_serve.ipynb #5e00a004
-import json, os, sys, tempfile
+import json, sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -185,20 +185,15 @@ def export(
     int8:bool=False, # 8-bit integers for word vectors and LSTM
 ) -> Path: # the folder
     "Write a classifier in a form that answers without PyTorch."
+    from ulmfit_nb.formats import _replacing
     from ulmfit_nb.predict import _as_model, _names_of
     if format != 'onnx': raise InputError(f"format is {format!r}: 'onnx' is what there is")
     model, folder = _as_model(model), Path(folder)
-    if folder.exists() and not (folder/'serve.json').exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f'{folder}: exists and is not an export; choose another name')
     names = [n.replace(' ', '-') for n in _names_of(model.members_)]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{folder.name}-', dir=folder.parent) as tmp:
-        tmp = Path(tmp)/'new'
+    with _replacing(folder, 'serve.json', 'an export') as new:
         about = dict(serve_version=1, kind=model.kind_, classes=model.classes_.tolist(), classes_dtype=model.classes_.dtype.str, n_fields=model.n_fields_, temperature=model.temperature_,
-                     int8=int8, members={n: _export_member(m, tmp/n, int8) for n, m in zip(names, model.members_)})
-        (tmp/'serve.json').write_text(json.dumps(about, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-        if folder.exists(): os.replace(folder, tmp.parent/'old')
-        os.replace(tmp, folder)
+                     int8=int8, members={n: _export_member(m, new/n, int8) for n, m in zip(names, model.members_)})
+        (new/'serve.json').write_text(json.dumps(about, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return folder
 
 # %% ../nbs/06b_serve.ipynb #5e00a032
@@ -289,10 +284,9 @@ def predict_proba(self:ServedClassifier,
     bs:int=64, # documents a batch
 ) -> np.ndarray: # [n, classes], columns as in `classes_`
     "Probability of each class, in the order of the documents."
-    from ulmfit_nb.scores import check_docs, pool, temper, _n_fields
-    docs, multi = check_docs(X), self.about['kind'] == 'multi'
+    from ulmfit_nb.scores import check_docs, pool, temper
+    docs, multi = check_docs(X, fields=self.about['n_fields']), self.about['kind'] == 'multi'
     if not docs: return np.empty((0, len(self.classes_)))
-    if _n_fields(docs[0]) != self.about['n_fields']: raise InputError(f"X has {_n_fields(docs[0])} text field(s), the model was trained on {self.about['n_fields']}")
     cut, said = {}, []
     for part, vocab, tok, m in self.parts:
         key = json.dumps(m['tokenizer'], sort_keys=True)
