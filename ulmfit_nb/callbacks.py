@@ -11,7 +11,6 @@ from pathlib import Path
 
 # %% ../nbs/05c_callbacks.ipynb #5c0b0005
 import numpy as np, torch
-from safetensors.torch import load_file, save_file
 from .fixup import InputError
 from .awd_lstm import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from .learner import Callback, _atomic, _bytes, _load_into

@@ -18,13 +18,14 @@ from pathlib import Path
 # %% ../nbs/05a_learner.ipynb #c4
 import numpy as np, pandas as pd, torch
 import torch.distributed as dist
-from safetensors.torch import save_file, load_file
+from safetensors.torch import load_file
 from tqdm.auto import tqdm
 from fastcore.basics import patch
 from .fixup import InputError
-from .vocab import Corpus, Vocab, prepare
-from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs, n_params
+from .vocab import Corpus, prepare
+from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
+from .formats import _distinct
 from . import transfer
 
 # %% ../nbs/05a_learner.ipynb #c13
@@ -267,7 +268,7 @@ def step(self:Learner,
 ) -> tuple: # loss before penalties, gradient norm before clipping
     "One optimiser step on some batches (and those of the other ranks)."
     batches = [[b.to(self.device) if torch.is_tensor(b) else b for b in batch] for batch in batches]
-    ns, (rank, world) = [self.weight(*b) for b in batches], ranks()
+    ns, world = [self.weight(*b) for b in batches], ranks()[1]
     N, scale = sum_over_ranks(sum(ns))[0], float(np.mean([self.lr_scale(*b) for b in batches]))
     for g, lr in zip(opt.param_groups, lrs): g['lr'] = float(lr) * scale
     opt.zero_grad(); mean = 0.
@@ -533,13 +534,6 @@ def plot(self:Recorder,
     return ax
 
 # %% ../nbs/05a_learner.ipynb #c71
-def _distinct(module):
-    "A state dict in which a shared tensor stands once."
-    seen, out = set(), {}
-    for k, v in module.state_dict(keep_vars=True).items():
-        if id(v) not in seen: seen.add(id(v)); out[k] = v.detach().cpu().contiguous()
-    return out
-
 def _load_into(module, path):
     "Load a safetensors file into `module`; what does not fit is said in words."
     if not Path(path).exists(): raise InputError(f'{path}: no such file; save it first')
@@ -594,10 +588,6 @@ def scaled_drops(
     return {k: v * mult for k, v in DROPS.items()}
 
 # %% ../nbs/05a_learner.ipynb #c82
-def _corpus_tokenizer(corpus):
-    from ulmfit_nb.tokenize import tokenizer_from_config
-    return tokenizer_from_config(corpus.meta['tokenizer'], corpus.folder)
-
 def _streams(corpus, valid, seed=42):
     "Train and validation streams: another corpus with the same vocabulary, or the last 2 % of this one (at least a document)."
     if valid is not None:
@@ -699,7 +689,7 @@ def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
     config = dict(kind='lm', direction=direction, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
                   rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat())
     if ranks()[0] == 0:
-        transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=_corpus_tokenizer(corpus))
+        transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=corpus.tokenizer)
         learn.sched.write(Path(f'{out}.run')/'log.jsonl')
         learn.sched.write(Path(out)/'log.jsonl', every=10)
     if ranks()[1] > 1: dist.barrier()

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import torch.distributed as dist
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-from .awd_lstm import nll_and_hits
+from .awd_lstm import nll_and_hits, _reading
 
 # %% ../nbs/04_lm_loader.ipynb #c9
 IGNORE = -100 # the target of a position that is not a word
@@ -150,15 +150,14 @@ def evaluate_lm(
     "The exact, token-weighted loss, perplexity and next-word accuracy of a model on a stream (lesson 1:21:43)."
     nums, (rank, world) = nums[::-1] if backwards else nums, ranks()
     starts, L = column_starts(len(nums), min(bs, len(nums) - 1))
-    sums, kept, was = np.zeros(3), model[0].hidden, model.training
-    model.eval()
-    if len(mine := np.array_split(starts, world)[rank]):
-        past = _warm_up(model[0], nums, mine, min(warm, L))
-        if cache is not None: cache.reset(past)
-        for t0 in tqdm(range(0, L, bptt), desc='evaluate', disable=not progress, leave=False):
-            nll, hit = _score(model, *window(nums, mine, L, t0, t0 + bptt), cache)
-            sums += nll.double().sum().item(), hit.sum().item(), len(nll)
-    model.train(was); model[0].hidden = kept
+    sums, mine = np.zeros(3), np.array_split(starts, world)[rank]
+    with _reading(model):
+        if len(mine):
+            past = _warm_up(model[0], nums, mine, min(warm, L))
+            if cache is not None: cache.reset(past)
+            for t0 in tqdm(range(0, L, bptt), desc='evaluate', disable=not progress, leave=False):
+                nll, hit = _score(model, *window(nums, mine, L, t0, t0 + bptt), cache)
+                sums += nll.double().sum().item(), hit.sum().item(), len(nll)
     nll, hits, n = sum_over_ranks(*sums)
     return dict(loss=nll / n, perplexity=math.exp(min(nll / n, 700)), accuracy=hits / n, n_tokens=int(n))
 
