@@ -17,6 +17,8 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
+from quickstart_seeds import processor, said
+
 EMB, HID, LAYERS, BS, BPTT = 400, 1150, 3, 64, 70
 DROPS = dict(dropouti=.25, dropout=.1, wdrop=.2, dropoute=.02, dropouth=.15)
 
@@ -183,9 +185,8 @@ def check(V, args, folder):
 
 def cpu():
     lines = Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else []
-    model = next((l.split(':')[1].strip() for l in lines if l.startswith('model name')), 'unknown')
     flags = next((set(l.split(':')[1].split()) for l in lines if l.startswith('flags')), set())
-    return dict(model=model, cores=os.cpu_count(), bf16=sorted(flags & {'avx512_bf16', 'amx_bf16'}))
+    return dict(model=processor(), cores=os.cpu_count(), bf16=sorted(flags & {'avx512_bf16', 'amx_bf16'}))
 
 
 def main():
@@ -200,7 +201,7 @@ def main():
     args = p.parse_args()
     if args.serve: return serve(args.serve, args.vocab[0], json.loads((args.folder/'ids.json').read_text()), args.folder, args.precision)
     import torch
-    out, commit = Path(args.out), subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True).stdout.strip()
+    out, commit = Path(args.out), said('git', 'rev-parse', '--short', 'HEAD')
     rows = {r['vocab']: r for r in (json.loads(out.read_text())['rows'] if out.exists() else [])}
     for V in args.vocab:
         with tempfile.TemporaryDirectory() as d: rows[V] = {**one(V, args, Path(d)), 'logits_differ_by': check(V, args, Path(d))}

@@ -5,11 +5,12 @@
 Reads vocab-fixtures of ULMFIT_DATA. In each round the loop, `map_vocab` without and with relatives in spelling run one
 after the other on the same matrix; least and middle processor time of the rounds, and the middle ratio, are kept.
 """
-import argparse, collections, json, os, platform, statistics, subprocess, time
+import argparse, collections, json, os, statistics, time
 from datetime import date
 from pathlib import Path
 
 import numpy as np, torch
+from quickstart_seeds import processor, said
 from ulmfit_nb.fixup import data_folder
 from ulmfit_nb.transfer import map_vocab
 from ulmfit_nb.vocab import read_itos
@@ -42,8 +43,8 @@ def main():
                 ours, m = result[0]['0.encoder.weight'].numpy(), result[1]
                 assert (ours[m.found] == expected[m.found]).all() and np.allclose(ours[~m.found], expected[~m.found], atol=1e-6)
     ratio = {k: statistics.median(a/b for a, b in zip(times["lesson's loop"], v)) for k, v in times.items()}
-    r = dict(command=f'python tools/bench_mapping.py --rounds {o.rounds}', commit=subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True).stdout.strip(),
-             date=date.today().isoformat(), hardware=f"{torch.get_num_threads()} thread(s), {platform.processor() or platform.machine()}", words=[len(old), len(new)],
+    r = dict(command=f'python tools/bench_mapping.py --rounds {o.rounds}', commit=said('git', 'rev-parse', 'HEAD'),
+             date=date.today().isoformat(), hardware=f"{torch.get_num_threads()} thread(s), {processor()}", words=[len(old), len(new)],
              seconds={k: dict(least=min(v), middle=statistics.median(v)) for k, v in times.items()}, times_as_fast_as_the_loop=ratio)
     part = o.out.with_name(f'.part.{o.out.name}')
     part.write_text(json.dumps(r, indent=1) + '\n'); os.replace(part, o.out)

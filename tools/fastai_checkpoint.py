@@ -16,6 +16,8 @@ import argparse, json, os, platform, subprocess, sys, tempfile
 from datetime import date
 from pathlib import Path
 
+from quickstart_seeds import said
+
 
 def made_by_fastai(folder):
     """Runs under fastai's Python: checkpoints and the scores of their models."""
@@ -144,7 +146,7 @@ def main():
     about = json.loads((folder/'about.json').read_text())
     worst = max(r['difference'] for r in rows + back)
     r = dict(command='python tools/fastai_checkpoint.py --peer PYTHON', date=date.today().isoformat(), hardware=platform.machine(), fastai=about['fastai'], torch=dict(theirs=about['torch'], ours=torch.__version__),
-             commit=subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True).stdout.strip(), keys=about['keys']['lm-fwd'], read=rows, written=back, largest_difference=worst)
+             commit=said('git', 'rev-parse', 'HEAD'), keys=about['keys']['lm-fwd'], read=rows, written=back, largest_difference=worst)
     o.out.parent.mkdir(parents=True, exist_ok=True)
     part = o.out.with_name(f'.part.{o.out.name}')
     part.write_text(json.dumps(r, indent=1) + '\n'); os.replace(part, o.out)

@@ -10,12 +10,13 @@ The sizes fit one core and a quarter of an hour; `--epochs`, `--vocab` and `--si
 feeds the text its own way (ours: windows of random length, each word once; fastai: fixed windows, articles shuffled).
 The validation text is scored by `evaluate_lm` for both, fastai's weights renamed; the test text once, at the end.
 """
-import argparse, json, lzma, os, subprocess, sys, time
+import argparse, json, lzma, time
 from collections import Counter
 from datetime import date
 from pathlib import Path
 
 import numpy as np, torch
+from quickstart_seeds import said
 
 DROPS = dict(dropouti=.25, dropout=.1, wdrop=.2, dropoute=.02, dropouth=.15)
 RUNS = Path('runs/wikitext2')
@@ -46,7 +47,7 @@ def run_ours(a, ids, name):
 def run_fastai(a, ids, name):
     from functools import partial
     from fastai.text.all import (AWD_LSTM, Adam, CrossEntropyLossFlat, DataLoaders, GradientClip, LMDataLoader, LMTensorText, Learner, ProgressCallback,
-                                 awd_lstm_lm_config, awd_lstm_lm_split, get_language_model, rnn_cbs, set_seed, tensor)
+                                 awd_lstm_lm_config, get_language_model, rnn_cbs, set_seed, tensor)
     set_seed(a.seed)
     lines = np.split(ids['train'], [i for i in range(20_000, len(ids['train']), 20_000)])
     docs = [(LMTensorText(tensor(l)),) for l in lines]
@@ -80,7 +81,7 @@ def score(a, ids):
         if a.cache: cached = dict(valid_cache=evaluate_lm(m, ids['valid'], 10, cache=ContinuousCache(500, a.theta, a.lam))['perplexity'])
         rows.append(dict(side=side, seed=int(seed), precision=precision, **{n: evaluate_lm(m, ids[n], 10)['perplexity'] for n in (('valid', 'test') if a.test else ('valid',))}, **cached, **about))
         print(rows[-1], flush=True)
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True).stdout.strip()
+    commit = said('git', 'rev-parse', '--short', 'HEAD')
     about = dict(command='python tools/wikitext2.py', commit=commit, date=date.today().isoformat(), torch=torch.__version__, peer='fastai 2.8.12', vocab=a.vocab, size=a.size,
                  epochs=a.epochs, lr=a.lr, bs=a.bs, bptt=a.bptt, drop=a.drop, cache=[500, a.theta, a.lam], threads=1, words={k: len(v) for k, v in ids.items()})
     Path(a.out).parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ from .fixup import InputError, data_folder, fixup, load_standard, open_text, ove
 from .tokenize import Tokenizer, tokenizer_from_config
 from .vocab import Corpus, Vocab, count_tokens, make_vocab, prepare
 from .awd_lstm import get_language_model
+from .formats import _version
 from .learner import ADAM, SIZES, ModelData, finetune_lm
 from .classifier import RECIPES, RNN_Learner, SortishSampler, TextDataset, TextLoader, classifier_from, finetune_classifier, predict_logits
 from .predict import classifier_size, lm_size, wilson
@@ -391,7 +392,7 @@ def _commit():
 
 def _made_by():
     "What made a line: versions, commit, machine, date."
-    return dict(ulmfit_nb=transfer._version(), commit=_commit(), torch=torch.__version__, date=date.today().isoformat(), threads=torch.get_num_threads(),
+    return dict(ulmfit_nb=_version(), commit=_commit(), torch=torch.__version__, date=date.today().isoformat(), threads=torch.get_num_threads(),
                 device=torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU {platform.machine()}')
 
 # %% ../nbs/07_ablations.ipynb #c38

@@ -649,7 +649,7 @@ def _speed():
     on = 'cuda' if torch.cuda.is_available() else 'cpu'
     a, b, spent = torch.randn(32, 400, device=on), torch.randn(400, 1600, device=on), []
     for _ in range(5):
-        t = time.perf_counter(); c = sum((a @ b).sum() for _ in range(100)).item()
+        t = time.perf_counter(); sum((a @ b).sum() for _ in range(100)).item()
         spent.append(time.perf_counter() - t)
     return .75 * 100 * 2 * 32 * 400 * 1600 / min(spent)
 

@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from .fixup import InputError
 from .vocab import Vocab
 from .formats import *
-from .formats import _need_embedding, _tied, _version
+from .formats import _need_embedding, _tied
 
 # %% ../nbs/05_transfer.ipynb #72010719
 def number_shape(
