@@ -87,7 +87,7 @@ def letters(o, docs, y, names, test, test_y):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for k, v in dict(labels=500, articles=1000, epochs=1, reviews=40000, lm_epochs=1, scored=5000).items(): p.add_argument(f"--{k.replace('_', '-')}", type=type(v), default=v)
+    for k, v in dict(labels=500, articles=2500, epochs=1, reviews=100000, lm_epochs=1, scored=5000).items(): p.add_argument(f"--{k.replace('_', '-')}", type=type(v), default=v)
     p.add_argument('--seeds', default='0,1,2'); p.add_argument('--size', default='small')
     p.add_argument('--out', type=Path, default='nbs/results/another_language.json'); p.add_argument('--work', type=Path, default='another_language.work')
     o = p.parse_args()
@@ -95,7 +95,7 @@ def main():
     data = data_folder()
     lms, about = language_models(o, data)
     rows, trials, tfidf = classifiers(o, lms, data)
-    result = dict(command=f'python tools/another_language.py --labels {o.labels} --seeds {o.seeds}', commit=said('git', 'rev-parse', 'HEAD'), hardware=f'1 thread, {processor()}',
+    result = dict(command=f'python tools/another_language.py --labels {o.labels} --articles {o.articles} --reviews {o.reviews} --seeds {o.seeds}', commit=said('git', 'rev-parse', 'HEAD'), hardware=f'1 thread, {processor()}',
                   date=date.today().isoformat(), size=o.size, shape=SIZES[o.size], labels=o.labels, scored=o.scored, lm=about, trials=trials, classifiers=rows, letters=tfidf)
     o.out.parent.mkdir(parents=True, exist_ok=True)
     part = o.out.with_name(f'.part.{o.out.name}')

@@ -7,11 +7,12 @@ __all__ = ['PieceTokenizer', 'Tokenizer', 'map_chunks', 'partition_by_cores', 'g
            'tokenizer_from_config']
 
 # %% ../nbs/01_tokenize.ipynb #8f40ca40
-import hashlib, io, os, pickle, re, warnings
+import gc, hashlib, io, os, pickle, re, warnings
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
-from itertools import chain, compress, islice
+from itertools import accumulate, chain, compress, islice
 from operator import not_
 from pathlib import Path
 from sys import intern
@@ -141,6 +142,7 @@ class _Words:
         return [t.text for t in self.tok(x)]
 
 # %% ../nbs/01_tokenize.ipynb #nc38b1ac
+@lru_cache(64)
 def _parts(search): # of a compiled pattern; None when it is not one, or blind to the case of letters
     p = getattr(search, '__self__', None)
     return sre_parse.parse(p.pattern, p.flags) if isinstance(p, re.Pattern) and not p.flags & re.I else None
@@ -170,19 +172,18 @@ def _alternatives(parts): # a pattern as a list of sequences in which nothing is
 def _inside(parts): # all operations of a pattern, however deep: (name, argument)
     for op, arg in parts:
         yield str(op), arg
-        inner = arg[1] if str(op) == 'BRANCH' else [o for o in arg if isinstance(o, sre_parse.SubPattern)] if isinstance(arg, tuple) else []
+        inner = arg[1] if str(op) == 'BRANCH' else [arg] if str(op) == 'IN' else [o for o in arg if isinstance(o, sre_parse.SubPattern)] if isinstance(arg, tuple) else []
         for o in inner: yield from _inside(o)
 
 def _sees(parts): return max((arg[1].getwidth()[1] for op, arg in _inside(parts) if op.startswith('ASSERT')), default=0)
 
-def _takes(parts, c): # may the character number c be among what is matched?
-    return any(_is(op, arg, c) for op, arg in _inside(parts))
+def _ranges(parts): # of the numbers of all characters that may be among what is matched
+    every, one = (0, 0x10FFFF), ('LITERAL', 'RANGE', 'ANY', 'NOT_LITERAL', 'NEGATE', 'CATEGORY')
+    return [(arg, arg) if op == 'LITERAL' else arg if op == 'RANGE' else every for op, arg in _inside(parts) if op in one]
 
-def _is(op, arg, c):
-    if op == 'LITERAL': return arg == c
-    if op == 'RANGE': return arg[0] <= c <= arg[1]
-    if op == 'IN': return any(str(o) == 'NEGATE' or _is(str(o), a, c) for o, a in arg)
-    return op in ('ANY', 'NOT_LITERAL', 'CATEGORY')
+def _takes(parts, c): # may the character number c be among them?
+    return any(a <= c <= z for a, z in _ranges(parts))
+
 
 # %% ../nbs/01_tokenize.ipynb #n3c9e5a7
 class _Affix:
@@ -192,6 +193,7 @@ class _Affix:
         parts, far = _parts(search) if search else [], 'AT_BEGINNING' if end else 'AT_END'
         alternatives = [] if parts is None else _alternatives(parts)
         self.wide = [o for o in alternatives if o.getwidth()[1] > 1] if search else []
+        self.ranges = np.array([(*r, i) for i, o in enumerate(self.wide) for r in _ranges(o)], int).reshape(-1, 3).T
         self.narrow = parts is not None and all(_sees(o) <= 2 for o in alternatives) and not any(str(a).startswith(far) for op, a in _inside(parts) if op == 'AT')
 
     def __call__(self, w):
@@ -203,7 +205,9 @@ class _Affix:
         return n
 
     def _takers(self, c):
-        if c not in self.takers: self.takers[c] = {i for i, o in enumerate(self.wide) if _takes(o, ord(c))}
+        if c not in self.takers:
+            a, z, i = self.ranges
+            self.takers[c] = set(i[(a <= ord(c)) & (ord(c) <= z)].tolist())
         return self.takers[c]
 
     def _decide(self, pair): return len(pair) < 2 or self._takers(pair[0]).isdisjoint(self._takers(pair[1]))
@@ -244,13 +248,22 @@ def forget(self:_Words): # all that was met
     self.tok, self.before, self.behind = None, _Affix(self.prefix, end=False), _Affix(self.suffix, end=True)
 
 @patch
+def by_patterns(self:_Words, w): return list(chain.from_iterable(self.peeled(p, {}) for p in w.split()))
+
+@patch
+def sought(self:_Words, w): # does spaCy look for this exception among the tokens?
+    if self.plain and w.isalpha() or not w.split(): return False
+    return bool(' ' in w or self.before(w) or self.behind(w) or self.infix and any(True for _ in self.infix(w)))
+
+@patch
 def study(self:_Words): # what the patterns say about themselves
     self.forget()
     self.plain, self.solid = (not any(_may_match(o, ok) for o in (self.prefix, self.suffix, self.infix)[i:]) for i, ok in [(0, str.isalpha), (2, str.isalnum)])
-    self.signs, self.spaced, self.members, firsts = {}, {}, set(), set()
+    self.signs, self.spaced, self.members, self.again, firsts = {}, {}, set(), {}, set()
     for w, tokens in self.rules.items():
         part = max(w.split(), key=len, default='')
         seq = self.peeled(part, {})
+        if self.sought(w): self.again.setdefault((whole := self.by_patterns(w))[0], []).append(whole)
         if len(seq) > 1 or seq != tokens: self.members.update(seq)
         if not part or part == w and seq == tokens: continue
         (self.signs if part == w else self.spaced).setdefault(seq[0], []).append(seq)
@@ -265,17 +278,21 @@ def fixed(self:_Words, tokens): # do none of them begin an exception?
     return self.alone.isdisjoint(tokens) and (len(tokens) < 2 or self.pairs.isdisjoint(zip(tokens, tokens[1:])))
 
 @patch
+def tokens(self:_Words, w): # of a piece, exceptions among them not yet put together
+    return self.rules.get(w) or ([w] if self.plain and w.isalpha() else self.quick(w) or self.peeled(w, self.rules))
+
+@patch
 def cut(self:_Words, w): # tokens of a piece; and do they depend on its neighbours?
-    tokens = self.rules.get(w) or ([w] if self.plain and w.isalpha() else self.quick(w) or self.peeled(w, self.rules))
+    tokens = self.tokens(w)
     if self.fixed(tokens): return tokens, False
     if _stands(self.spaced, tokens): return tokens, True
-    whole = self(w) if _stands(self.signs, tokens) else tokens
+    whole = self.mended([tokens]) if _stands(self.signs, tokens) else tokens
     return whole, whole != tokens
 
 @patch
 def quick(self:_Words, w): # tokens of a piece of which nothing comes off, or all but letters, when its ends decide; else None
     rules, i = self.rules, self.before.known.get(w[:3])
-    if not self.plain or i is None: return
+    if not self.plain or i is None or self.token and self.token(w): return
     j = self.behind.known.get(w[i:][-3:])
     if i == 0 == j: return self.inner(w, rules)
     core = w[i:-j or None] if j is not None else ''
@@ -287,8 +304,26 @@ def cut_line(self:_Words, line): # the same for several pieces with spaces betwe
     tokens, touchy = zip(*map(self.cut, line.split(' ')))
     return list(chain.from_iterable(tokens)), any(touchy)
 
+# %% ../nbs/01_tokenize.ipynb #r1c5e8a2
+@patch
+def found(self:_Words, tokens): # where exceptions stand among the tokens: ranges, the longest first, none of which touches an earlier one
+    spans, seen = [range(a, a + len(s)) for a, t in enumerate(tokens) for s in self.again.get(t, ()) if tokens[a:a + len(s)] == s], set()
+    for s in sorted(spans, key=lambda s: (-len(s), s[0])):
+        if not {s[0], s[-1]} & seen: yield s
+        seen.update(s)
+
+@patch
+def mended(self:_Words, pieces): # tokens of a line, from those of its pieces: exceptions put together again
+    tokens, begins = list(chain.from_iterable(pieces)), {*accumulate(map(len, pieces))}
+    for s in sorted(self.found(tokens), key=lambda s: -s[0]):
+        text = ''.join(' ' * (i in begins and i > s[0]) + tokens[i] for i in s)
+        tokens[s[0]:s[-1] + 1] = self.rules.get(text, tokens[s[0]:s[-1] + 1])
+    return tokens
+
+
 # %% ../nbs/01_tokenize.ipynb #q11b4c7e1
-_small = range(ord('a'), ord('z') + 1)
+def _letters(parts): # numbers of the small letters that may be among what is matched
+    return {x for a, z in _ranges(parts) for x in range(max(a, ord('a')), min(z, ord('z')) + 1)}
 
 def _eaten(parts): return [o for o in parts if str(o[0]) not in ('AT', 'ASSERT', 'ASSERT_NOT')]
 
@@ -304,7 +339,7 @@ def keeps_off(self:_Affix, c, inner): # does all that ends (or begins) in `c`, b
     key = c, inner if c.isalpha() else ''
     if key not in self.off:
         near = [o for o in self.wide if _takes(_outermost(o, self.end), ord(c))]
-        wider = [o for o in near if _takes(o, ord(inner)) and o.getwidth()[1] > 2] if c.isalpha() else [o for o in near if any(_takes(o, x) for x in _small)]
+        wider = [o for o in near if _takes(o, ord(inner)) and o.getwidth()[1] > 2] if c.isalpha() else list(filter(_letters, near))
         self.off[key] = self.narrow and not wider
     return self.off[key]
 
@@ -327,20 +362,18 @@ def between(self:_Words, k): # what two runs of letters have between them; () wh
     return tokens[1:-1] if (tokens[0], tokens[-1]) == (k[:2], k[-2:]) and self.fixed(tokens[1:-1]) else ()
 
 # %% ../nbs/01_tokenize.ipynb #q25b4c7e1
-def _holds(op, arg): return {any(_is(o, a, x) for o, a in _inside([(op, arg)])) for x in _small}
-
 def _same_letters(parts): # is what the pattern looks at, beside what it takes, the same for all letters, given that a letter stands next to a letter?
     for op, arg in _inside(parts):
         if not op.startswith('ASSERT'): continue
-        far = [(str(o), _holds(o, a)) for o, a in arg[1]][::-arg[0]] # what is farthest from the match comes first
-        for i, (_, letters) in enumerate(far):
-            if len(letters) > 1 and not any(o in ('LITERAL', 'IN') and h == {False} for o, h in far[:i]): return False
+        far = [(str(o), len(_letters([(o, a)]))) for o, a in arg[1]][::-arg[0]] # what is farthest from the match comes first
+        for i, (_, n) in enumerate(far):
+            if 0 < n < 26 and not any(o in ('LITERAL', 'IN') and k == 0 for o, k in far[:i]): return False
     return True
 
 @patch
 def study_runs(self:_Words): # may words be taken apart into runs of letters? and which runs may not?
     infix = _parts(self.infix)
-    firm = infix is not None and all(_sees(o) <= 2 and not any(_takes(_eaten(o), x) for x in _small) for o in _alternatives(infix))
+    firm = infix is not None and all(_sees(o) <= 2 and not _letters(_eaten(o)) for o in _alternatives(infix))
     self.alike = all(_same_letters(o) for search in (self.prefix, self.suffix, self.infix) for o in _alternatives(_parts(search) or [])) if firm else False
     self.lettered = self.plain and self.solid and firm and not self.token and self.before.narrow and self.behind.narrow and not (self.url and _may_match(self.url, lambda c: c != '.'))
     self.touched = {r for k in self.rules for r in re.findall('[a-z]+', k)} | self.alone | {t for o in self.pairs for t in o}
@@ -393,7 +426,8 @@ def _cut_odd(self:Tokenizer, line): # of a piece that may be very long, or hold 
 @patch
 def _cut_line(self:Tokenizer, line): # of marked text
     pieces = line.split(' ')
-    if max(map(len, pieces)) <= _LONGEST: return self._spacy(line)
+    if max(map(len, pieces)) <= _LONGEST:
+        return self._spacy(line) if '' in pieces or _other_space(line) else self._spacy.mended(list(map(self._spacy.tokens, pieces)))
     return list(chain.from_iterable(self._cut_odd(p)[0] for p in pieces))
 
 # %% ../nbs/01_tokenize.ipynb #q02b4c7e1
@@ -656,6 +690,16 @@ def _state(tok):
     except (pickle.PicklingError, AttributeError, TypeError) as e:
         raise InputError(f'the tokenizer cannot travel to other processes ({e}); define its rules in a module, or use n_workers=0') from None
 
+# %% ../nbs/01_tokenize.ipynb #r2d6f9b3
+@contextmanager
+def _uncollected(): # what is in memory now is passed over by the garbage collector, which would touch, and so copy, every page shared with a helper
+    before = gc.get_freeze_count()
+    gc.freeze()
+    try: yield
+    finally:
+        if not before: gc.unfreeze()
+
+
 # %% ../nbs/01_tokenize.ipynb #b291eb40
 def map_chunks(
     work, # module-level function of (tokenizer, chunk)
@@ -672,7 +716,7 @@ def map_chunks(
         first = list(islice(chunks, 2))
         if n == 1 or len(first) < 2: yield from (work(tok, c) for c in chain(first, chunks))
         else:
-            with ProcessPoolExecutor(n - 1) as pool: yield from _in_order(pool, work, _state(tok), chain(first, chunks), ahead, tok, 2 * (n - 1))
+            with _uncollected(), ProcessPoolExecutor(n - 1) as pool: yield from _in_order(pool, work, _state(tok), chain(first, chunks), ahead, tok, 2 * (n - 1))
 
 # %% ../nbs/01_tokenize.ipynb #74cb353d
 def _proc_packed(tok, docs): return tok.proc_packed(docs)
