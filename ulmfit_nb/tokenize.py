@@ -184,7 +184,6 @@ def _ranges(parts): # of the numbers of all characters that may be among what is
 def _takes(parts, c): # may the character number c be among them?
     return any(a <= c <= z for a, z in _ranges(parts))
 
-
 # %% ../nbs/01_tokenize.ipynb #n3c9e5a7
 class _Affix:
     "The length of the prefix (`end=False`) or suffix of a word, remembered by three of its characters where these decide"
@@ -248,9 +247,6 @@ def forget(self:_Words): # all that was met
     self.tok, self.before, self.behind = None, _Affix(self.prefix, end=False), _Affix(self.suffix, end=True)
 
 @patch
-def by_patterns(self:_Words, w): return list(chain.from_iterable(self.peeled(p, {}) for p in w.split()))
-
-@patch
 def sought(self:_Words, w): # does spaCy look for this exception among the tokens?
     if self.plain and w.isalpha() or not w.split(): return False
     return bool(' ' in w or self.before(w) or self.behind(w) or self.infix and any(True for _ in self.infix(w)))
@@ -261,9 +257,10 @@ def study(self:_Words): # what the patterns say about themselves
     self.plain, self.solid = (not any(_may_match(o, ok) for o in (self.prefix, self.suffix, self.infix)[i:]) for i, ok in [(0, str.isalpha), (2, str.isalnum)])
     self.signs, self.spaced, self.members, self.again, firsts = {}, {}, set(), {}, set()
     for w, tokens in self.rules.items():
-        part = max(w.split(), key=len, default='')
-        seq = self.peeled(part, {})
-        if self.sought(w): self.again.setdefault((whole := self.by_patterns(w))[0], []).append(whole)
+        cuts = [(p, self.peeled(p, {})) for p in w.split()]
+        part, seq = max(cuts, key=lambda o: len(o[0]), default=('', []))
+        whole = [t for _, o in cuts for t in o]
+        if self.sought(w): self.again.setdefault(whole[0], []).append(whole)
         if len(seq) > 1 or seq != tokens: self.members.update(seq)
         if not part or part == w and seq == tokens: continue
         (self.signs if part == w else self.spaced).setdefault(seq[0], []).append(seq)
@@ -319,7 +316,6 @@ def mended(self:_Words, pieces): # tokens of a line, from those of its pieces: e
         text = ''.join(' ' * (i in begins and i > s[0]) + tokens[i] for i in s)
         tokens[s[0]:s[-1] + 1] = self.rules.get(text, tokens[s[0]:s[-1] + 1])
     return tokens
-
 
 # %% ../nbs/01_tokenize.ipynb #q11b4c7e1
 def _letters(parts): # numbers of the small letters that may be among what is matched
@@ -698,7 +694,6 @@ def _uncollected(): # what is in memory now is passed over by the garbage collec
     try: yield
     finally:
         if not before: gc.unfreeze()
-
 
 # %% ../nbs/01_tokenize.ipynb #b291eb40
 def map_chunks(
