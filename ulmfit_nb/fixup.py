@@ -286,11 +286,16 @@ _written_quote = re.compile(r'(?<!\\)\\+"')
 _amps = re.compile(r'&(?:amp;)+')
 _joint = re.compile(r' @([-.,])@ ')
 _mended = re.compile(r'[&<\\@]').search
+_unspaced = '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]' # Thai, Lao, Burmese, Khmer
+_word_end = re.compile(f'(?<={_unspaced})\u200b+(?={_unspaced})')
+_unseen = re.compile('[\x80-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]')
 
 def _char(m): return html.unescape(m[0]) if m[0][1] == '#' or m[0][1:] in html5 else m[0]
+def _seen(m): return html.unescape(f'&#{ord(m[0])};') if m[0] < '\xa0' else ''
 
 def _fix_once(x):
     if '&' in x: x = _entity.sub(_char, _amps.sub('&', x))
+    if not x.isascii(): x = _unseen.sub(_seen, _word_end.sub(' ', x))
     if '<' in x: x = _style_tag.sub('', _break_tag.sub('\n', x)).replace('<unk>', 'u_n')
     if '\\' in x: x = _written_quote.sub('"', _written_newline.sub('\n', x))
     x = '\n'.join(filter(None, (' '.join(line.split()) for line in x.splitlines())))
@@ -398,7 +403,7 @@ def squeeze(
 
 # %% ../nbs/00_fixup.ipynb #9d0a30bd
 RULES = [fixup, escape_markers, replace_wrep, mark_caps, replace_rep, lowercase, squeeze]
-RULES_VERSION = '1'
+RULES_VERSION = '2'
 
 def apply_rules(
     x:str, # raw text

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from tqdm.auto import tqdm
 from fastcore.basics import patch
 from .fixup import InputError
+from .tokenize import RULES_READ
 from .vocab import Corpus, prepare
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
@@ -736,8 +737,8 @@ def finetune_lm(
 
 # %% ../nbs/05a_learner.ipynb #c88
 def _rules(config):
-    "A tokenizer's config without the version of the library behind it."
-    return {k: v for k, v in config.items() if k != 'version'}
+    "A tokenizer's config without the version of the library behind it, and with the rules by which its text is read today."
+    return {k: RULES_READ.get(v, v) if k == 'rules' else v for k, v in config.items() if k != 'version'}
 
 def _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed, precision='fp32'):
     "A learner on `corpus` whose model starts from `lm`, mapped to the corpus' vocabulary."

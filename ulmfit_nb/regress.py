@@ -76,7 +76,7 @@ def fit(self:ULMFiTRegressor,
     "Fine-tune the language model to all the text, then learn the numbers."
     docs = check_docs(X, 'X', 2)
     y, more = check_numbers(y, len(docs)), check_docs([] if unlabelled is None else unlabelled, 'unlabelled')
-    self.n_fields_, self.runs_, self.mean_, self.scale_ = _n_fields(docs[0]), {}, float(y.mean()), float(y.std()) or 1.
+    self.n_fields_, self.runs_, self.mean_, self.scale_ = _n_fields(docs[0]), {}, float(y.mean()), float(y.std())
     with tempfile.TemporaryDirectory() if self.work is None else nullcontext(self.work) as work:
         self.members_ = [self._network(d, self._language_model(d, docs, more, Path(work)), docs, y, Path(work)) for d in self._directions()]
     if self.work is None: self.runs_ = {}
@@ -85,7 +85,7 @@ def fit(self:ULMFiTRegressor,
 @patch
 def _network(self:ULMFiTRegressor, direction, lm, docs, y, work):
     "The network of one direction: found, continued, or made."
-    size, z = classifier_size(len(docs)), ((y - self.mean_) / self.scale_).astype(np.float32)
+    size, z = classifier_size(len(docs)), ((y - self.mean_) / (self.scale_ or 1.)).astype(np.float32)
     recipe = dict(epochs=self.epochs or size['epochs'], lr=self.lr, **(self.options or {}))
     about = dict(bs=self.bs or size['bs'], crop=None, class_weights=None, label_smoothing=0., gamma=0., precision=self.precision, seed=self.seed)
     out = work/f'{direction}-{_digest(_identity(lm), docs, y, recipe, about, self.drop_mult)}'

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 # %% ../nbs/02_vocab.ipynb #ce1b087a
 from .fixup import *
 from .tokenize import *
+from .fixup import _read_text
 from .tokenize import _size
 
 # %% ../nbs/02_vocab.ipynb #621953af
@@ -235,10 +236,18 @@ def _articles(path):
 # %% ../nbs/02_vocab.ipynb #5ee052a3
 def _kind(path, text):
     if text not in ('auto', 'csv', 'lines', 'wiki', 'folder'): raise InputError(f'text={text!r}: known are auto, csv (Parquet too), lines, wiki, folder')
+    if path.is_dir(): return _folder_kind(path, text)
     if text != 'auto': return text
-    if path.is_dir(): return 'folder'
     if '.csv' in path.suffixes or path.suffix == '.parquet': return 'csv'
     return 'wiki' if _title.fullmatch(next(_lines(path), '')) else 'lines'
+
+def _text_files(path): return sorted(o for o in path.glob('*.txt') if not o.name.startswith('.'))
+
+def _folder_kind(path, text):
+    if text not in ('auto', 'folder'): raise InputError(f'{path}: a folder, but text={text!r} is for files; name the files in it')
+    if _folder_classes(path): return 'folder'
+    if not _text_files(path): raise InputError(f'{path}: no class folders and no .txt files in it; give a CSV, or a file of text a document')
+    return 'files'
 
 def _folder_classes(path): return read_classes(path) or sorted(o.name for o in path.iterdir() if o.is_dir())
 
@@ -247,6 +256,7 @@ def _pairs(path, kind, n_lbls, min_lbl):
     if kind == 'csv':
         for docs, labels in read_standard(path, n_lbls, chunksize=1000, min_lbl=min_lbl): yield from zip(docs, labels)
     elif kind == 'folder': yield from iter_texts(path, _folder_classes(path))
+    elif kind == 'files': yield from ((_read_text(f), None) for f in _text_files(path))
     else: yield from ((x, None) for x in (_articles if kind == 'wiki' else _lines)(path))
 
 # %% ../nbs/02_vocab.ipynb #3b2e1bd1
@@ -363,7 +373,7 @@ def _finish(out, files, vocab, freq, tok, key, classes):
 
 # %% ../nbs/02_vocab.ipynb #b6f822c1
 def prepare(
-    src, # file, list of files, or folder of class folders
+    src, # file, list of files, or folder: one sub-folder a class, or .txt files without labels
     out, # folder of the corpus; made when missing
     *,
     text:str='auto', # 'csv' (or Parquet), 'lines' (one document a line), 'wiki' (`= Title =` begins one), 'folder', or 'auto'
