@@ -144,7 +144,7 @@ class Grid:
 _PAPER = ('table4', 'table5', 'table6', 'table7')
 _FEW = Experiment(data='imdb', shared=True, docs=24000, lm_epochs=None, lm_lr=8e-3, lm_drop=.3, sampled=2048, bs=None, clas='full', drop=.3, factor=1.3, words=140, held=500, watched=0, scored=2000)
 GRIDS = {
-    'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}}),
+    'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}, None: dict(bs=32)}),
     'imdb-low-shot': Grid(('low-shot',), _FEW, {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4), 200: dict(epochs=10), 1000: dict(epochs=5)}),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
     'imdb-base': Grid(_PAPER, Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=14, bs=64, held=2500, watched=500)),

@@ -26,9 +26,12 @@ def _match(f, args, name):
     stand_in.__signature__ = sig
     decorators.SetParseFn(str)(stand_in)
     try:
-        with contextlib.redirect_stderr(io.StringIO()): Fire(stand_in, command=[*args, '--', '--separator=\0'], name=name)
+        with contextlib.redirect_stderr(io.StringIO()): Fire(stand_in, command=[*(_negated(a, sig.parameters) for a in args), '--', '--separator=\0'], name=name)
     except SystemExit as e: raise InputError(_plainly(e.trace.elements[-1], sig)) from None
     return {k: v for k, v in got.items() if v is not sig.parameters[k].default} # Fire hands on the defaults of what was left out
+
+def _negated(a, names): # Fire writes --noprogress
+    return f'--no{a[5:]}' if a.startswith('--no-') and a[5:].replace('-', '_') in names else a
 
 # %% ../nbs/08_cli.ipynb #c11
 def _plainly(error, sig):
@@ -159,7 +162,7 @@ EXAMPLES = {
 # %% ../nbs/08_cli.ipynb #c24
 def _flag(p):
     "How an option is written."
-    if bool in _kinds(p): return f'--[no]{_dashed(p.name)}'
+    if bool in _kinds(p): return f'--[no-]{_dashed(p.name)}'
     word = 'TEXT' if p.name in READERS else {int: 'INT', float: 'NUMBER'}.get(_kinds(p)[0], 'TEXT')
     return f'--{_dashed(p.name)} {word}'
 
