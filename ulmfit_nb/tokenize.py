@@ -427,12 +427,13 @@ def _cut_line(self:Tokenizer, line): # of marked text
     return list(chain.from_iterable(self._cut_odd(p)[0] for p in pieces))
 
 # %% ../nbs/01_tokenize.ipynb #q02b4c7e1
-_other_blank = re.compile(rf'[^\S\x00-\x7f]|{_unseen.pattern}').search
+_blanks = ''.join(c for c in map(chr, range(128, 0x3001)) if c.isspace()) # no other characters are white space
+_untidy = re.compile(f'[{_blanks}{_unseen.pattern[1:]}').search
 
 @patch
 def _tidy(self:PieceTokenizer, x): # text in which nothing but the white space of ASCII is left to be tidied
     y = x.replace('<br />', '\n') if '<' in x else x
-    return y if not any(c in y for c in '&<\\@') and (y.isascii() or not _other_blank(y)) else apply_rules(x, self._text_rules)
+    return y if not any(c in y for c in '&<\\@') and (y.isascii() or not _untidy(y)) else apply_rules(x, self._text_rules)
 
 @patch
 def _cut_new(self:PieceTokenizer, b, first, size): # for `PieceMemory`
