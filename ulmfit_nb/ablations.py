@@ -61,6 +61,7 @@ class Experiment:
     sampled:int = 0 # words in a sampled softmax while the language model is tuned; 0: exact
     epochs:int|None = 8 # of classifier tuning; None: by the number of labels
     bs:int|None = 32 # documents in a batch; None: likewise
+    clas_lr:float|None = None # peak rate of its last group; None: the recipe's
     drop:float = 0.5 # multiplier of the classifier's dropouts
     factor:float = 2.6 # each of its groups' rate over that of the group below
     words:int|None = None # of a document that the classifier reads, from its end, at most; None: all
@@ -106,12 +107,15 @@ TABLES = {
                  ('from scratch', dict(pretrained='none', tuning='none', clas='full', unlabelled='labelled'), None),
                  ('LSA', dict(pretrained='none', tuning='none', clas='lsa', unlabelled='train'), None),
                  ('TF-IDF', dict(pretrained='none', tuning='none', clas='tfidf', unlabelled='labelled'), None)],
+    'transfer': [('random weights', dict(pretrained='none', tuning='none', unlabelled='labelled', clas_lr=None), None),
+                 ('the model that ships', dict(tuning='none', unlabelled='labelled'), None),
+                 ('the same, and reviews', dict(unlabelled='train'), None)],
 }
 PAPER_SETS = ('imdb', 'trec6', 'ag')
 
 # %% ../nbs/07_ablations.ipynb #c18
 def declare(
-    name:str, # 'table4' … 'table7' or 'low-shot'
+    name:str, # 'table4' … 'table7', 'low-shot' or 'transfer'
     base:Experiment=Experiment(), # what all rows share
     seeds=3, # how many, or which
     labels=None, # numbers of labelled documents: an axis of its own
@@ -146,6 +150,7 @@ _FEW = Experiment(data='imdb', shared=True, docs=24000, lm_epochs=None, lm_lr=8e
 GRIDS = {
     'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}, None: dict(bs=32)}),
     'imdb-low-shot': Grid(('low-shot',), _FEW, {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4), 200: dict(epochs=10), 1000: dict(epochs=5)}),
+    'imdb-transfer': Grid(('transfer',), replace(_FEW, clas_lr=3e-3), {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4)}, 5),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
     'imdb-base': Grid(_PAPER, Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=14, bs=64, held=2500, watched=500)),
     'imdb-low-shot-base': Grid(('low-shot',), Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=None, bs=None, watched=0),
@@ -328,7 +333,7 @@ def _fit(e, model, trn, val, size, progress):
     bs, seen = max(1, min(size['bs'], len(trn))), len(val) if e.watched is None else e.watched
     watch = TextLoader(TextDataset(val.x[:seen], val.y[:seen], val.backwards), 64) if seen else None
     learn = RNN_Learner(model, ModelData('.', TextLoader(trn, bs, SortishSampler(trn, bs=bs, seed=e.seed)), watch), seed=e.seed)
-    return finetune_classifier(learn, epochs=size['epochs'], recipe=e.clas, factor=e.factor, progress=progress).to_dict('records')
+    return finetune_classifier(learn, epochs=size['epochs'], recipe=e.clas, lr=e.clas_lr, factor=e.factor, progress=progress).to_dict('records')
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d5
 def fit_tfidf(
@@ -568,11 +573,12 @@ def low_shot(
     lines:list, # from `read_lines` or `run_grid`
     data:str='imdb', # data set
     score:str='test', # 'test' or 'valid' error
+    name:str='low-shot', # or 'transfer': the table whose rows are the ways
 ) -> pd.DataFrame: # a row for each way and number of labels: error, ± (%), seeds
     "The low-shot curve as numbers."
     out, lines = [], [r for r in lines if r['data'] == data]
     for n in sorted({r['labels'] for r in lines}, key=lambda n: n or math.inf):
-        for way, found in _rows([r for r in lines if r['labels'] == n], 'low-shot', data).items():
+        for way, found in _rows([r for r in lines if r['labels'] == n], name, data).items():
             if not found: continue
             mean, half = mean_interval([100 * r[score]['error'] for r in found.values()])
             out.append(dict(way=way, labels=n or next(iter(found.values()))['labelled'], seeds=len(found), error=mean) | {'±': half})
@@ -596,11 +602,12 @@ def compare_ways(
     than:str='from scratch', # another
     data:str='imdb', # data set
     score:str='test', # 'test' or 'valid' error
+    name:str='low-shot', # or 'transfer': the table whose rows are the ways
 ) -> pd.DataFrame: # labels → points (of error, below zero: `way` is better), ± (95 %), seeds, a sentence
     "The difference between two ways on the same labels, seed by seed."
     out, lines = [], [r for r in lines if r['data'] == data]
     for n in sorted({r['labels'] for r in lines}, key=lambda n: n or math.inf):
-        a, b = (_rows([r for r in lines if r['labels'] == n], 'low-shot', data)[w] for w in (way, than))
+        a, b = (_rows([r for r in lines if r['labels'] == n], name, data)[w] for w in (way, than))
         if not (both := a.keys() & b.keys()): continue
         diff, half = mean_interval([100 * (a[s][score]['error'] - b[s][score]['error']) for s in both])
         noise = 'one seed, so nothing is known of the noise' if math.isnan(half) else f"± {half:.1f}, {'more than' if abs(diff) > half else 'within'} the noise of {len(both)} seeds"
