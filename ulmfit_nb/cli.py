@@ -7,7 +7,7 @@ __all__ = ['READERS', 'VERBS', 'OPTIONS_OF', 'HIDDEN', 'EXAMPLES', 'QUICKSTART',
            'quickstart', 'train', 'ablate', 'tables', 'operations_per_word', 'dry_run', 'evaluate', 'predict']
 
 # %% ../nbs/08_cli.ipynb #c3
-import base64, contextlib, csv, difflib, html, importlib, inspect, io, itertools, json, os, shutil, sys, textwrap, time
+import base64, contextlib, csv, difflib, html, importlib, inspect, io, itertools, json, math, os, shutil, sys, textwrap, time
 from functools import partial
 from pathlib import Path
 from types import NoneType, SimpleNamespace
@@ -593,9 +593,9 @@ def _grid_rows(grid, seeds, labels, options):
     g = GRIDS.get(grid) or Grid((grid,), Experiment(), {n: {} for n in ((100, 200, 500, 1000) if grid == 'low-shot' else [None])})
     return Grid(g.tables, g.base, {n: g.labels.get(n, {}) for n in labels or g.labels}, g.seeds).rows(seeds, **options)
 
-def _differs(e):
-    "The fields of an experiment that are not the default."
-    return ', '.join(f'{k}={getattr(e, k)}' for k, f in e.__dataclass_fields__.items() if getattr(e, k) != f.default) or 'all defaults'
+def _differs(e, but=()):
+    "The fields of an experiment that are not the default, without those in `but`."
+    return ', '.join(f'{k}={getattr(e, k)}' for k, f in e.__dataclass_fields__.items() if k not in but and getattr(e, k) != f.default) or 'all defaults'
 
 # %% ../nbs/08_cli.ipynb #c61
 def _workers(n):
@@ -615,11 +615,12 @@ def tables(
     if not Path(lines).is_file(): raise InputError(f'{lines}: no such file; ulmfit ablate writes it')
     rows, said = ab.read_lines(lines), []
     for data in sorted({r['data'] for r in rows}):
-        for name in [t for t in ab.TABLES if t != 'low-shot']:
-            t = ab.table(rows, name, data, score)
-            if (t['seeds'] > 0).sum() > 1: said += _shown_table(f'{data}, {name}', t.round(2).to_string(), ab.conclusions(t), ab.plot_table, t, out)
-        t = ab.low_shot(rows, data, score)
-        if t['labels'].nunique() > 1: said += _shown_table(f'{data}, low-shot', t.round(2).to_string(index=False), [], ab.plot_low_shot, t, out)
+        labels = sorted({r['labels'] for r in rows if r['data'] == data}, key=lambda n: n or math.inf)
+        for n, name in itertools.product(labels, [t for t in ab.TABLES if t.startswith('table')]):
+            t, few = ab.table([r for r in rows if r['labels'] == n], name, data, score), f"{n or 'all'} labels, " * (len(labels) > 1)
+            if (t['seeds'] > 0).sum() > 1: said += _shown_table(f'{data}, {few}{name}', t.round(2).to_string(), ab.conclusions(t), ab.plot_table, t, out)
+        t, name = max(((ab.low_shot(rows, data, score, name), name) for name in ('low-shot', 'transfer')), key=lambda o: o[0]['seeds'].sum())
+        if t['labels'].nunique() > 1 and t['way'].nunique() > 1: said += _shown_table(f'{data}, {name}', t.round(2).to_string(index=False), [], ab.plot_low_shot, t, out)
     text = '\n'.join(said or [f'{lines}: {len(rows)} lines, no table has two rows yet'])
     if out: _write(Path(out)/'tables.md', f'```\n{text}\n```\n')
     return text
@@ -766,8 +767,11 @@ def _plan_ablate(o, given):
     each = {k: _words_each(t.train)[0] for k, t in tasks.items()}
     shared = {(lm_key(e, d), d): e for e in todo for d in directions(e)}
     ops = sum(_row_cost(e, parts(e, tasks[e.data]), each[e.data]) for e in todo) + sum(_lm_cost(e, d, parts(e, tasks[e.data]), each[e.data]) for (_, d), e in shared.items())
-    listed = [f"{experiment_id(e)}  {'done ' if experiment_id(e) in done else 'to do'}  {_differs(e)}" for e in rows]
-    return {'rows': '\n'.join(listed), 'data': '; '.join(f'{k}: {len(t.train):,} documents, {len(t.test):,} to be scored on' for k, t in tasks.items()),
+    alike = {k for k in rows[0].__dataclass_fields__ if len({getattr(e, k) for e in rows}) == 1}
+    listed = [f"{experiment_id(e)}  {'done ' if experiment_id(e) in done else 'to do'}  {_differs(e, alike)}" for e in rows]
+    scored = {k: max(min(e.scored or len(t.test), len(t.test)) for e in rows if e.data == k) for k, t in tasks.items()}
+    return {'shared': _differs(rows[0], rows[0].__dataclass_fields__.keys() - alike), 'rows': '\n'.join(listed),
+            'data': '; '.join(f'{k}: {len(t.train):,} documents, {scored[k]:,} to be scored on' for k, t in tasks.items()),
             'run': f'{len(todo)} of {len(rows)} rows, on {len(shared)} language model(s), by {max(1, o.n_workers)} process(es)', 'write': o.out}, ops / _speed() / max(1, o.n_workers)
 
 def _shape_of(e, direction):
