@@ -690,34 +690,44 @@ def _lm_shape(lm, direction='fwd'):
     return f"{folder.name}: {a['nl']} layers, {a['em_sz']}/{a['nh']} wide, {a['n_tok']:,} words", (a['em_sz'], a['nh'], a['nl'])
 
 # %% ../nbs/08_cli.ipynb #f8b2c009
-def _plan_prepare(o, given):
+def _measured(paths, kinds, lang='en', n_lbls=1, min_lbl=0, limit=None):
+    "Documents, characters and about how many words in raw text; and seconds to cut a word."
     from ulmfit_nb.tokenize import Tokenizer
-    from ulmfit_nb.vocab import _pairs, _size, _sources
-    paths, kinds, *_ = _sources(o.src, o.text)
+    from ulmfit_nb.vocab import _pairs, _size
     n, chars, some = 0, 0, []
-    for x in itertools.islice((x for p, k in zip(paths, kinds) for x, _ in _pairs(p, k, o.n_lbls, o.min_lbl)), o.limit):
+    for x in itertools.islice((x for p, k in zip(paths, kinds) for x, _ in _pairs(p, k, n_lbls, min_lbl)), limit):
         n, chars = n + 1, chars + _size(x)
         if n <= 300: some.append(x)
-    each, pace = _words_each(some, Tokenizer(o.lang))
-    words, cores = each * chars * len(some) / max(1, sum(map(_size, some))), o.n_workers or os.cpu_count() if o.n_workers is None else max(1, o.n_workers)
+    each, pace = _words_each(some, Tokenizer(lang))
+    return n, chars, each * chars * len(some) / max(1, sum(map(_size, some))), pace
+
+def _plan_prepare(o, given):
+    from ulmfit_nb.vocab import _sources
+    paths, kinds, *_ = _sources(o.src, o.text)
+    n, chars, words, pace = _measured(paths, kinds, o.lang, o.n_lbls, o.min_lbl, o.limit)
+    cores = o.n_workers or os.cpu_count() if o.n_workers is None else max(1, o.n_workers)
     return {'read': f"{', '.join(map(str, paths))}: {n:,} documents, {chars:,} characters", 'cut': f'into about {words:,.0f} words, {o.tokenizer}, by {cores} process(es)',
             'keep': f'at most {o.max_vocab:,} different ones, seen {o.min_freq} times or more' if o.vocab is None else f'the words of {o.vocab}',
             'write': f'{o.out}, about {words * (2 if o.max_vocab < 65536 else 4) / 1e6:,.0f} MB'}, words * pace / cores
 
 def _plan_lm(o, corpus, shape, epochs, sampled):
-    "What the two verbs that train a language model share."
-    V = len(corpus.vocab)
-    cost = operations_per_word(*shape, min(sampled or V, V)) * corpus.n_tokens * epochs / _speed()
-    return {'read': f'{corpus.folder}: {len(corpus):,} documents, {corpus.n_tokens:,} words, {V:,} different ones',
-            'train': f'{epochs} pass(es) of {corpus.n_tokens // (o.bs * o.bptt):,} steps, {o.bs} columns of {o.bptt} words, '
+    "What the two verbs that train a language model share; `corpus` may be raw text."
+    from ulmfit_nb.learner import Corpus
+    from ulmfit_nb.vocab import _sources
+    if isinstance(corpus, Corpus): read, n, V = f'{corpus.folder}: {len(corpus):,} documents, {corpus.n_tokens:,} words, {len(corpus.vocab):,} different ones', corpus.n_tokens, len(corpus.vocab)
+    else:
+        docs, _, n, _ = _measured(*_sources(corpus, 'auto')[:2], o.lang)
+        n, V = round(n), o.max_vocab
+        read = f'{o.corpus}: {docs:,} documents, about {n:,} words, at most {V:,} different ones'
+    return {'read': read, 'train': f'{epochs} pass(es) of {n // (o.bs * o.bptt):,} steps, {o.bs} columns of {o.bptt} words, '
                      + (f'a sampled softmax of {sampled:,}' if sampled else 'an exact softmax') + (f'; stopped after {o.minutes} minutes' if o.minutes else ''),
-            'write': f'{o.out}, and {o.out}.run to continue from'}, o.minutes * 60 if o.minutes else cost
+            'write': f'{o.out}, and {o.out}.run to continue from'}, o.minutes * 60 if o.minutes else operations_per_word(*shape, min(sampled or V, V)) * n * epochs / _speed()
 
 def _plan_pretrain(o, given):
-    from ulmfit_nb.learner import SIZES, Corpus
+    from ulmfit_nb.learner import SIZES, _corpus_or_text
     shape = SIZES.get(o.size, o.size)
     if isinstance(shape, str): raise InputError(f"--size is {o.size!r}: choose from {', '.join(SIZES)}, or three numbers")
-    plan, cost = _plan_lm(o, Corpus(o.corpus), shape, o.epochs, o.sampled)
+    plan, cost = _plan_lm(o, _corpus_or_text(o.corpus), shape, o.epochs, o.sampled)
     return {'start from': o.init or f'random weights: {shape[2]} layers, {shape[0]}/{shape[1]} wide', **plan}, cost
 
 def _plan_finetune(o, given):

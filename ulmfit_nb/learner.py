@@ -608,14 +608,17 @@ def join_ranks():
     atexit.register(dist.destroy_process_group) # threads of a group that is still open can abort a process that ends
 
 # %% ../nbs/05a_learner.ipynb #c83a5b7d
+def _corpus_or_text(src):
+    "A corpus, or raw text as `prepare` takes it: of a folder without sub-folders its files."
+    if isinstance(src, (Corpus, list, tuple)): return src
+    src = Path(src)
+    if (src/'meta.json').is_file(): return Corpus(src)
+    return sorted(f for f in src.iterdir() if not f.name.startswith('.')) if src.is_dir() and not any(f.is_dir() for f in src.iterdir()) else src
+
 def _prepared(src, folder, **how):
     "`src` if it is a corpus, else the corpus made of that raw text in `folder`, found there the next time."
-    if isinstance(src, Corpus): return src
-    if not isinstance(src, (list, tuple)):
-        src = Path(src)
-        if (src/'meta.json').is_file(): return Corpus(src)
-        if src.is_dir() and not any(f.is_dir() for f in src.iterdir()): src = sorted(f for f in src.iterdir() if not f.name.startswith('.'))
-    return prepare(src, folder, **how)
+    src = _corpus_or_text(src)
+    return src if isinstance(src, Corpus) else prepare(src, folder, **how)
 
 def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
     "Corpora to train and to validate on; with several ranks the first makes what the others then find."
