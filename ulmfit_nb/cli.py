@@ -710,6 +710,7 @@ def _plan_prepare(o, given):
             'keep': f'at most {o.max_vocab:,} different ones, seen {o.min_freq} times or more' if o.vocab is None else f'the words of {o.vocab}',
             'write': f'{o.out}, about {words * (2 if o.max_vocab < 65536 else 4) / 1e6:,.0f} MB'}, words * pace / cores
 
+# %% ../nbs/08_cli.ipynb #f8b2c0a9
 def _plan_lm(o, corpus, shape, epochs, sampled):
     "What the two verbs that train a language model share; `corpus` may be raw text."
     from ulmfit_nb.learner import Corpus
