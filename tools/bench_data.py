@@ -5,7 +5,7 @@
     python tools/bench_data.py read                                          # a random batch from 1 and from 500 million tokens
 
 PEER is an environment of its own:
-    pip install torch==2.13.0 numpy && pip install --no-deps fastai==2.8.12 && pip install fastcore fasttransform plum-dispatch
+    pip install torch==2.13.0 numpy && pip install --no-deps fastai==2.8.12 && pip install fastcore fasttransform 'plum-dispatch<2.10'
     pip install fastdownload fastprogress pandas scikit-learn matplotlib pillow spacy scipy pyyaml cloudpickle
 Needs ULMFIT_DATA (IMDb). Every measurement is a process of its own; within a round the sides take turns, and the
 result is the ratio of their medians. Without `--peer` fastai's rows of an earlier run stay, with their date. Memory is the peak of the proportional set size (PSS) of the process and all

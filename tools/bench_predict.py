@@ -3,7 +3,7 @@
     python tools/bench_predict.py --peer PEER/bin/python [--rounds 5] [--docs 64] [--out nbs/results/bench_predict.json]
 
 PEER is an environment of its own:
-    pip install torch==2.13.0 numpy && pip install --no-deps fastai==2.8.12 && pip install fastcore fasttransform plum-dispatch
+    pip install torch==2.13.0 numpy && pip install --no-deps fastai==2.8.12 && pip install fastcore fasttransform 'plum-dispatch<2.10'
     pip install fastdownload fastprogress pandas scikit-learn matplotlib pillow spacy scipy pyyaml cloudpickle
 Needs ULMFIT_DATA (IMDb) and onnxruntime and onnx. Each side is a process that waits for orders; they take turns, round by
 round, one thread each, and are timed by their own processor time, so that a busy machine disturbs the figures little. Training

@@ -8,9 +8,11 @@ __all__ = ['dropout_mask', 'LockedDropout', 'EmbeddingDropout', 'WeightDropLSTM'
            'sampled_cross_entropy', 'lm_loss', 'nll_and_hits', 'generate']
 
 # %% ../nbs/03_awd_lstm.ipynb #c3
-import math
+import math, platform
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 # %% ../nbs/03_awd_lstm.ipynb #c4
 import torch, torch.nn as nn, torch.nn.functional as F
@@ -255,6 +257,44 @@ def seq2seq_reg(
         loss = loss + beta * _masked_mean((raw[1:] - raw[:-1]).pow(2), None if keep is None else keep[1:])
     return loss
 
+# %% ../nbs/03_awd_lstm.ipynb #03f1a002
+@lru_cache(None)
+def _amd():
+    "Is this an AMD processor?"
+    try: about = Path('/proc/cpuinfo').read_text()
+    except OSError: about = platform.processor()
+    return 'AuthenticAMD' in about
+
+def _onednn():
+    "oneDNN's product x w' + b of fp32 matrices, where it is there and faster than the usual one; else None."
+    has = torch.backends.mkldnn.is_available() and _amd()
+    return getattr(torch.ops.mkldnn, '_linear_pointwise', None) if has else None
+
+def _fast(x): return x.dtype == torch.float32 and x.device.type == 'cpu' and x.numel() > 0 and _onednn() is not None
+
+# %% ../nbs/03_awd_lstm.ipynb #03f1a003
+class _Product(torch.autograd.Function):
+    "x w' + b by oneDNN."
+    @staticmethod
+    def forward(ctx, x, w, b):
+        ctx.save_for_backward(x, w)
+        return _onednn()(x, w, b, 'none', [], '')
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        need = ctx.needs_input_grad
+        return _linear(g, w.T) if need[0] else None, _linear(x.T, g.T).T if need[1] else None, g.sum(0) if need[2] else None
+
+def _linear(
+    x:Tensor, # (n, d)
+    w:Tensor, # (m, d)
+    b:Tensor|None=None, # (m,), or None
+) -> Tensor: # (n, m)
+    "The product x w' + b, by the faster library."
+    fast = not torch.is_autocast_enabled(x.device.type) and _fast(x)
+    return _Product.apply(x, w, b) if fast else F.linear(x, w, b)
+
 # %% ../nbs/03_awd_lstm.ipynb #c63
 def _slice_probs(z, y):
     "Turn scores `z` (k, V) into probabilities minus one-hot targets, in place; returns the summed loss."
@@ -265,6 +305,16 @@ def _slice_probs(z, y):
     return (m.float() + s.log() - z_y).sum()
 
 # %% ../nbs/03_awd_lstm.ipynb #5e7a1c03
+def _scores(h, W, b, out):
+    "The scores h W' + b, in `out` where the library can write there."
+    if _fast(h): return _linear(h, W, b)
+    return torch.mm(h, W.T, out=out) if b is None else torch.addmm(b, h, W.T, out=out)
+
+def _add_outer(out, p, h):
+    "out += p' h"
+    if out.dtype == p.dtype and not _fast(p): out.addmm_(p.T, h)
+    else: out += _linear(h.T, p.T).T
+
 class _SlicedCE(torch.autograd.Function):
     "Cross-entropy of a linear layer, slice by slice; gradients are made in the forward pass."
     @staticmethod
@@ -273,16 +323,17 @@ class _SlicedCE(torch.autograd.Function):
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
         gs = gh, gW, gb = [torch.zeros_like(t, dtype=torch.float32) if need and t is not None else None for t in (h, W, b)]
         hl, Wl, bl = (t if t is None else t.to(low) for t in (h, W, b))
-        loss, scores = h.new_zeros((), dtype=torch.float32), Wl.new_empty(min(step, n), len(W))
+        loss, room = h.new_zeros((), dtype=torch.float32), None if _fast(hl) else Wl.new_empty(min(step, n), len(W))
         with torch.autocast(kind, enabled=False):
             for s in range(0, n, step):
-                hs, out = hl[s:s+step], scores[:min(step, n - s)]
-                p = torch.mm(hs, Wl.T, out=out) if b is None else torch.addmm(bl, hs, Wl.T, out=out)
+                hs = hl[s:s+step]
+                p = _scores(hs, Wl, bl, room if room is None else room[:len(hs)])
                 loss += _slice_probs(p, y[s:s+step])
                 if not need: continue
-                gh[s:s+step] = p @ Wl
-                gW.addmm_(p.T, hs) if low == torch.float32 else gW.add_(p.T @ hs)
+                gh[s:s+step] = _linear(p, Wl.T)
+                _add_outer(gW, p, hs)
                 if b is not None: gb += p.sum(0)
+                del p
         ctx.save_for_backward(*(g.div_(n).to(t.dtype) for g, t in zip(gs, (h, W, b)) if g is not None))
         return loss / n
 
@@ -333,7 +384,7 @@ def sampled_cross_entropy(
     h, y = h.reshape(-1, h.shape[-1]), y.reshape(-1)
     S = (torch.rand(len(pi), generator=gen, device=pi.device) < pi).nonzero()[:, 0]
     z_y = (h * F.embedding(y, W)).sum(1)
-    z = F.linear(h, W[S], b[S] if b is not None else None) - pi[S].log()
+    z = _linear(h, W[S], b[S] if b is not None else None) - pi[S].log()
     if b is not None: z_y = z_y + b[y]
     col = torch.full_like(pi, -1, dtype=torch.long)
     col[S] = torch.arange(len(S), device=S.device)
@@ -370,7 +421,7 @@ def nll_and_hits(
     "Loss and top-1 hit of every position, `step` positions at a time."
     nll, hit = [], []
     for s in range(0, len(y), step):
-        z = F.linear(h[s:s+step], W, b).float()
+        z = _linear(h[s:s+step], W, b).float()
         nll.append(F.cross_entropy(z, y[s:s+step], reduction='none')); hit.append(z.argmax(1) == y[s:s+step])
     return torch.cat(nll), torch.cat(hit)
 

@@ -300,8 +300,9 @@ def _plan(learn, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accum
     "Everything that decides a run, and its description for the checkpoint."
     f, name = _schedule(use_clr, cycle_len, schedule)
     n = len(learn.groups)
-    lrs, wds, per = transfer.group_rates(lrs, n), transfer.group_rates(wds, n), cycle_len or 1
-    if accumulate < 1: raise InputError(f'accumulate is {accumulate}: it must be at least 1')
+    lrs, wds, per = transfer.group_rates(lrs, n), transfer.group_rates(wds, n, 'wds'), cycle_len or 1
+    for k, v in dict(accumulate=accumulate, n_cycle=n_cycle, cycle_len=per).items():
+        if v < 1: raise InputError(f'{k} is {v}: it must be at least 1')
     counts = [-(-learn.data.trn_dl.n_batches(learn.epoch + e) // accumulate) for e in range(n_cycle * per)]
     if not sum(counts): raise InputError('the train loader has no batches: give it more text')
     ends = np.cumsum(counts)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import torch.distributed as dist
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-from .awd_lstm import nll_and_hits, _reading
+from .awd_lstm import nll_and_hits, _linear, _reading
 
 # %% ../nbs/04_lm_loader.ipynb #c9
 IGNORE = -100 # the target of a position that is not a word
@@ -106,9 +106,9 @@ class LanguageModelLoader:
         start:int=0, # first batch wanted; earlier ones are skipped without being read
     ):
         "The (x, y) batches of an epoch, from batch `start` on."
-        ends = np.cumsum(self.lengths(epoch))
-        for t0, t1 in list(zip(ends - self.lengths(epoch), ends))[start:]:
-            yield window(self.nums, self.starts, self.L, t0, t1)
+        lengths = self.lengths(epoch)
+        ends = np.cumsum(lengths)
+        for t0, t1 in zip((ends - lengths)[start:], ends[start:]): yield window(self.nums, self.starts, self.L, t0, t1)
 
     def __len__(self): return self.n_batches(self.epoch)
     def __iter__(self):
@@ -207,7 +207,7 @@ def nll_and_hits(self:ContinuousCache,
     k = max(1, 512 // h.shape[1])
     for h, a, y in zip(h.split(k), votes.split(k), y.split(k)):
         lam = self.lam * a.sum(-1, keepdim=True)
-        p = (1 - lam) * F.linear(h, W, b).float().softmax(-1)
+        p = (1 - lam) * _linear(h.flatten(0, 1), W, b).view(*y.shape, -1).float().softmax(-1)
         p.scatter_add_(2, words.clamp(min=0).T.expand(a.shape), self.lam * a)
         p, y = p[y >= 0], y[y >= 0]
         out.append((-p.gather(1, y[:, None])[:, 0].log(), p.argmax(1) == y))

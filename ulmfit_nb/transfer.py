@@ -200,11 +200,12 @@ def group_table(
 def group_rates(
     lrs, # one rate, or one for each group
     n:int, # number of groups
+    name:str='lrs', # what an error calls them
 ) -> np.ndarray: # [n]
     "`lrs` as one rate for each of `n` groups; a list of another length is an error."
     r = np.asarray(lrs, dtype=float)
     if r.ndim == 0: return np.full(n, float(r))
-    if r.shape != (n,): raise InputError(f'lrs has {r.size} rates but the model has {n} layer groups: give one rate or {n}')
+    if r.shape != (n,): raise InputError(f'{name} has {r.size} values but the model has {n} layer groups: give one or {n}')
     return r
 
 # %% ../nbs/05_transfer.ipynb #f76b0651
