@@ -45,6 +45,15 @@ def product_rate():
     return {k: round(v, 1) for k, v in best.items()}
 
 
+def share_of_products(step):
+    "Which part of a step's processor time goes into matrix products and the LSTM, which is made of them."
+    from torch.profiler import ProfilerActivity, profile
+    with profile(activities=[ProfilerActivity.CPU]) as p: step()
+    ops = {e.key: e.self_cpu_time_total for e in p.key_averages()}
+    products = ('mkldnn::_linear_pointwise', 'aten::mm', 'aten::addmm', 'aten::mkldnn_rnn_layer', 'aten::mkldnn_rnn_layer_backward')
+    return round(sum(ops.get(k, 0) for k in products) / sum(ops.values()), 3)
+
+
 def side_ours(V, ids, folder, precision):
     import numpy as np, torch
     from ulmfit_nb.awd_lstm import get_language_model
@@ -65,6 +74,7 @@ def side_ours(V, ids, folder, precision):
             yield dict(wall=time.perf_counter() - t, cpu=time.process_time() - c, loss=loss)
         elif cmd == 'peak': yield peak()
         elif cmd == 'rate': yield product_rate()
+        elif cmd == 'products': yield share_of_products(lambda: learn.step(opt, [next(batches)], [1e-3]))
 
 
 def side_fastai(V, ids, folder, _):
@@ -155,6 +165,7 @@ def one(V, args, folder):
             if r: times[k].append(t)
             print(V, r, k, {n: round(v, 3) for n, v in t.items()}, flush=True)
     mem = {k: s('peak') for k, s in sides.items()}
+    products = {k: s('products') for k, s in sides.items() if k != 'fastai'}
     for s in sides.values(): s.p.kill()
     flop = 6 * (sum(4 * o * (i + o) for i, o in ((EMB, HID), (HID, HID), (HID, EMB))) + V * EMB)
     ratio = lambda k: [f[args.clock] / o[args.clock] for f, o in zip(times['fastai'], times[k])]
@@ -168,6 +179,7 @@ def one(V, args, folder):
         row.setdefault('of_fp32_peak', {})[k] = round(flop * BS * BPTT / best / 1e9 / max(rate.values()), 2)
         row.setdefault('MiB', {})[k] = round(mem[k])
         row.setdefault('loss', {})[k] = [round(t['loss'], 4) for t in ts]
+    row['in_products'] = products
     row['chosen'] = {k: s.ready for k, s in sides.items()}
     return row
 

@@ -111,11 +111,11 @@ def our_worker(folder):
 
 def our_steps(folder, member, df, precision):
     """Words a second of training steps on documents of the same file, in batches of 32."""
-    from ulmfit_nb.classifier import RNN_Learner, SortishSampler, TextDataset, TextLoader, load_classifier
+    from ulmfit_nb.classifier import RNN_Learner, SortishSampler, TextDataset, TextLoader, load_network
     from ulmfit_nb.learner import ModelData
     ids = [member.vocab.numericalize(t) for t in member.tok.proc_all(df.text.tolist())]
     ds = TextDataset(ids, (df.label == df.label.max()).astype(int).to_numpy())
-    net, _, _ = load_classifier(folder/'model', dropouti=.2, wdrop=.25, dropoute=.025, dropouth=.15)
+    net, _, _ = load_network(folder/'model', dropouti=.2, wdrop=.25, dropoute=.025, dropouth=.15)
     learn = RNN_Learner(net.train(), ModelData(folder, TextLoader(ds, 32, SortishSampler(ds, bs=32))), device='cpu', precision=precision)
     opt, words, secs = learn.opt_fn([dict(params=g, lr=1e-3) for g in learn.groups]), [], []
     for batch in learn.data.trn_dl.batches(0):

@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'get_rnn_classifer', 'CLAS_DROPS', 'RECIPES', 'TextDataset', 'pad_collate', 'padding_share', 'SortSampler',
            'SortishSampler', 'TextLoader', 'MultiBatchRNN', 'concat_pool', 'attention_scores', 'RunningPool',
            'WarmBatchNorm', 'LinearBlock', 'PoolingLinearClassifier', 'TextClassifier', 'get_rnn_classifier',
-           'length_batches', 'predict_logits', 'classifier_from', 'load_classifier', 'text_loss', 'RNN_Learner',
+           'length_batches', 'predict_logits', 'classifier_from', 'load_network', 'text_loss', 'RNN_Learner',
            'FineTunePlan', 'finetune_classifier']
 
 # %% ../nbs/06_classifier.ipynb #c3
@@ -493,12 +493,12 @@ def classifier_from(
     return transfer.load_weights(model, {k: v for k, v in weights.items() if k.startswith('0.')}, '0.'), own, config
 
 # %% ../nbs/06_classifier.ipynb #c90
-def load_classifier(
+def load_network(
     folder, # a folder that `save_model` wrote, with kind 'classifier'
     direction:str|None=None, # 'fwd' or 'bwd': what you expect
     **kwargs, # of `get_rnn_classifier`: dropouts, to train on
 ) -> tuple: # TextClassifier, Vocab, config
-    "Rebuild a classifier from its folder."
+    "Rebuild a classifier's network from its folder."
     weights, config, vocab = transfer.load_model(folder, direction)
     if config['kind'] != 'classifier': raise InputError(f"{folder}: holds a model of kind {config['kind']}, not a classifier")
     a, h = transfer.arch_of(weights), config['head']

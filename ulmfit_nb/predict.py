@@ -21,8 +21,7 @@ from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, open_text, read_s
 from .tokenize import tokenizer_from_config
 from .vocab import Vocab, prepare
 from .learner import ModelData, finetune_lm
-from .classifier import RNN_Learner, SortishSampler, TextDataset, TextLoader, classifier_from, finetune_classifier, predict_logits
-from .classifier import load_classifier as load_network
+from .classifier import RNN_Learner, SortishSampler, TextDataset, TextLoader, classifier_from, finetune_classifier, load_network, predict_logits
 from .scores import *
 from .scores import _halve, _listed, _n_fields
 from .formats import _replacing
