@@ -304,7 +304,7 @@ def _slice_probs(z, y):
     z[torch.arange(len(y), device=y.device), y] -= 1
     return (m.float() + s.log() - z_y).sum()
 
-# %% ../nbs/03_awd_lstm.ipynb #5e7a1c03
+# %% ../nbs/03_awd_lstm.ipynb #03f1a006
 def _scores(h, W, b, out):
     "The scores h W' + b, in `out` where the library can write there."
     if _fast(h): return _linear(h, W, b)
@@ -315,6 +315,7 @@ def _add_outer(out, p, h):
     if out.dtype == p.dtype and not _fast(p): out.addmm_(p.T, h)
     else: out += _linear(h.T, p.T).T
 
+# %% ../nbs/03_awd_lstm.ipynb #5e7a1c03
 class _SlicedCE(torch.autograd.Function):
     "Cross-entropy of a linear layer, slice by slice; gradients are made in the forward pass."
     @staticmethod

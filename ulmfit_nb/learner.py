@@ -610,11 +610,8 @@ def join_ranks():
 
 # %% ../nbs/05a_learner.ipynb #c83a5b7d
 def _corpus_or_text(src):
-    "A corpus, or raw text as `prepare` takes it: of a folder without sub-folders its files."
-    if isinstance(src, (Corpus, list, tuple)): return src
-    src = Path(src)
-    if (src/'meta.json').is_file(): return Corpus(src)
-    return sorted(f for f in src.iterdir() if not f.name.startswith('.')) if src.is_dir() and not any(f.is_dir() for f in src.iterdir()) else src
+    "A corpus, or raw text as `prepare` takes it."
+    return Corpus(src) if isinstance(src, (str, Path)) and (Path(src)/'meta.json').is_file() else src
 
 def _prepared(src, folder, **how):
     "`src` if it is a corpus, else the corpus made of that raw text in `folder`, found there the next time."
@@ -632,7 +629,7 @@ def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
 
 # %% ../nbs/05a_learner.ipynb #c83
 def pretrain(
-    corpus, # folder made by `prepare`, a `Corpus`, or raw text: a file, files, or a folder of them
+    corpus, # folder made by `prepare`, a `Corpus`, or raw text, as `prepare` takes it
     out, # model folder to write; its run's files go to `out` + '.run'
     valid=None, # corpus with the same vocabulary to validate on, or raw text; None: the last 2 % of `corpus`
     tokenizer='spacy', # of raw text: 'spacy', 'subword' (learnt from it), or a tokenizer

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 # %% ../nbs/02_vocab.ipynb #ce1b087a
 from .fixup import *
 from .tokenize import *
-from .fixup import _read_text
+from .fixup import _files, _read_text
 from .tokenize import _size
 
 # %% ../nbs/02_vocab.ipynb #621953af
@@ -234,6 +234,8 @@ def _articles(path):
     if article: yield ''.join(article)
 
 # %% ../nbs/02_vocab.ipynb #5ee052a3
+_LARGE = 50_000_000 # bytes
+
 def _kind(path, text):
     if text not in ('auto', 'csv', 'lines', 'wiki', 'folder'): raise InputError(f'text={text!r}: known are auto, csv (Parquet too), lines, wiki, folder')
     if path.is_dir(): return _folder_kind(path, text)
@@ -241,22 +243,27 @@ def _kind(path, text):
     if '.csv' in path.suffixes or path.suffix == '.parquet': return 'csv'
     return 'wiki' if _title.fullmatch(next(_lines(path), '')) else 'lines'
 
-def _text_files(path): return sorted(o for o in path.glob('*.txt') if not o.name.startswith('.'))
+def _text_files(path): return [f for f in _files(path) if f.suffix == '.txt']
 
 def _folder_kind(path, text):
     if text not in ('auto', 'folder'): raise InputError(f'{path}: a folder, but text={text!r} is for files; name the files in it')
     if _folder_classes(path): return 'folder'
-    if not _text_files(path): raise InputError(f'{path}: no class folders and no .txt files in it; give a CSV, or a file of text a document')
+    if not _text_files(path): raise InputError(f'{path}: no class folders and no text in it; give a CSV, or a file of text a document')
     return 'files'
 
 def _folder_classes(path): return read_classes(path) or sorted(o.name for o in path.iterdir() if o.is_dir())
+
+def _document(path):
+    "A file as one document."
+    if path.stat().st_size > _LARGE: raise InputError(f'{path}: too large for one document; name the file itself, to read a document a line')
+    return _read_text(path)
 
 def _pairs(path, kind, n_lbls, min_lbl):
     "Documents with their labels; None where a source has none"
     if kind == 'csv':
         for docs, labels in read_standard(path, n_lbls, chunksize=1000, min_lbl=min_lbl): yield from zip(docs, labels)
     elif kind == 'folder': yield from iter_texts(path, _folder_classes(path))
-    elif kind == 'files': yield from ((_read_text(f), None) for f in _text_files(path))
+    elif kind == 'files': yield from ((_document(f), None) for f in _text_files(path))
     else: yield from ((x, None) for x in (_articles if kind == 'wiki' else _lines)(path))
 
 # %% ../nbs/02_vocab.ipynb #3b2e1bd1
@@ -343,10 +350,15 @@ def _publish(out, vocab, meta, offsets, labels):
     for o in out.glob('parts-*'): shutil.rmtree(o)
 
 # %% ../nbs/02_vocab.ipynb #f7b41c92
+def _opened(path, text):
+    "A file or folder as it is; a folder that holds a dump in parts as its files."
+    if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
+    if (path/'meta.json').is_file(): raise InputError(f'{path}: a corpus already; give the text that it was made from')
+    dump = text == 'auto' and path.is_dir() and not _folder_classes(path) and not _text_files(path)
+    return _files(path) or [path] if dump else [path]
+
 def _sources(src, text):
-    paths = [Path(o) for o in (src if isinstance(src, (list, tuple)) else [src])]
-    for p in paths:
-        if not p.exists(): raise InputError(f'{p}: no such file or folder; check the path')
+    paths = [p for o in (src if isinstance(src, (list, tuple)) else [src]) for p in _opened(Path(o), text)]
     kinds = [_kind(p, text) for p in paths]
     classes = [_folder_classes(p) if k == 'folder' else read_classes(p) if k == 'csv' else None for p, k in zip(paths, kinds)]
     labelled = all(k in ('csv', 'folder') for k in kinds)
@@ -373,7 +385,7 @@ def _finish(out, files, vocab, freq, tok, key, classes):
 
 # %% ../nbs/02_vocab.ipynb #b6f822c1
 def prepare(
-    src, # file, list of files, or folder: one sub-folder a class, or .txt files without labels
+    src, # file, list of files, or folder: one sub-folder a class; .txt files, a document each; or other files, each read as if named
     out, # folder of the corpus; made when missing
     *,
     text:str='auto', # 'csv' (or Parquet), 'lines' (one document a line), 'wiki' (`= Title =` begins one), 'folder', or 'auto'
