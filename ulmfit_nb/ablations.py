@@ -150,7 +150,7 @@ _FEW = Experiment(data='imdb', shared=True, docs=24000, lm_epochs=None, lm_lr=8e
 GRIDS = {
     'trec6': Grid(_PAPER, Experiment(data='trec6', epochs=8, bs=16, watched=200), {1000: {}, None: dict(bs=32)}),
     'imdb-low-shot': Grid(('low-shot',), _FEW, {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4), 200: dict(epochs=10), 1000: dict(epochs=5)}),
-    'imdb-transfer': Grid(('transfer',), replace(_FEW, clas_lr=3e-3), {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4)}, 5),
+    'imdb-transfer': Grid(('transfer',), replace(_FEW, clas_lr=3e-3), {100: dict(epochs=12), 500: dict(epochs=6), 2000: dict(epochs=4)}, 20),
     'trec6-base': Grid(_PAPER, Experiment(data='trec6', pretrained='wiki-en', size='base', lm_epochs=None, epochs=50, bs=64), seeds=5),
     'imdb-base': Grid(_PAPER, Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=14, bs=64, held=2500, watched=500)),
     'imdb-low-shot-base': Grid(('low-shot',), Experiment(data='imdb', pretrained='wiki-en', size='base', max_vocab=60000, lm_epochs=14, epochs=None, bs=None, watched=0),
