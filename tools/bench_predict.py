@@ -99,7 +99,7 @@ def our_worker(folder):
     from ulmfit_nb.serve import load_served
     convert(folder)
     texts, df = json.loads((folder/'texts.json').read_text()), pd.read_csv(folder/'train.csv')
-    forms = {'fp32': load_classifier(folder/'model'), 'ONNX fp32': load_served(folder/'onnx', threads=1), 'ONNX int8': load_served(folder/'int8', threads=1)}
+    forms = {'fp32': load_classifier(folder/'model'), 'NumPy': load_served(folder/'model'), 'ONNX fp32': load_served(folder/'onnx', threads=1), 'ONNX int8': load_served(folder/'int8', threads=1)}
     orders = {}
     for name, m in forms.items():
         m.predict_proba(texts['many'][:3])
@@ -128,6 +128,7 @@ def our_steps(folder, member, df, precision):
 COLD = dict(
     fastai='import sys; from fastai.text.all import *; l = load_learner(sys.argv[1] + "/export.pkl")\nwith l.no_bar(): l.predict("a film that stays with you")',
     **{'fp32': 'import sys; from ulmfit_nb.predict import load_classifier; load_classifier(sys.argv[1] + "/model").predict(["a film that stays with you"])',
+       'NumPy': 'import sys; from ulmfit_nb.serve import load_served; load_served(sys.argv[1] + "/model", alone=True).predict(["a film that stays with you"])',
        'ONNX fp32': 'import sys; from ulmfit_nb.serve import load_served; load_served(sys.argv[1] + "/onnx", threads=1, alone=True).predict(["a film that stays with you"])',
        'ONNX int8': 'import sys; from ulmfit_nb.serve import load_served; load_served(sys.argv[1] + "/int8", threads=1, alone=True).predict(["a film that stays with you"])'})
 
@@ -176,7 +177,7 @@ def main():
     many = [docs[i] for i in rows[600:]]
     (folder/'texts.json').write_text(json.dumps(dict(many=many, one=sorted(many, key=lambda t: len(t.split()))[len(many) // 2])))
     theirs, ours, seen = Worker(a.peer, 'fastai', folder), Worker(sys.executable, 'ours', folder), {}
-    forms, note = ('fp32', 'ONNX fp32', 'ONNX int8'), lambda k, v: seen.setdefault(k, []).append(v)
+    forms, note = ('fp32', 'NumPy', 'ONNX fp32', 'ONNX int8'), lambda k, v: seen.setdefault(k, []).append(v)
     memory = {}
     for r in range(a.rounds):
         for what in ('answers', 'one'):

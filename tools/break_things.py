@@ -50,6 +50,8 @@ BREAKS = [ # property, notebook, the line as it is, the line broken
     ('checkpoints: tied copies', '05_formats', "'0.encoder_dp.emb.weight', True", "'0.encoder_dp.weight', True"),
     ('new words leave old ids', '05_transfer', 'wider = Vocab([*vocab.itos, *new])', 'wider = Vocab([*vocab.itos[:2], *new, *vocab.itos[2:]])'),
     ('numbers: back to their units', '06c_regress', 'return self.mean_ + self.scale_ * np.mean(z, 0)', 'return self.mean_ + np.mean(z, 0)'),
+    ('NumPy: pooled window', '06b_serve', 't >= n - (max_seq or n)', 't > n - (max_seq or n)'),
+    ('NumPy: states from piece to piece', '06b_serve', 'out, *hc[l] = _layer(out, *hc[l], W', 'out, *_ = _layer(out, *hc[l], W'),
     ('ONNX: pooled window', '06b_serve', "g.add('GreaterOrEqual', [t, g.add('Sub'", "g.add('Greater', [t, g.add('Sub'"),
     ('ONNX: texts that have ended', '06b_serve', "g.add('Concat', [v, g.rows(k, 'alive', 'all_rows', 0", "g.add('Concat', [v, g.rows(f'{k}', 'none', 'all_rows', 0"),
     ('ONNX: order of the texts', '06b_serve', "g.add('Gather', [p, 'back'], 'probabilities')", "g.add('Gather', [p, 'order'], 'probabilities')"),

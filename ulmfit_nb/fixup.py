@@ -55,7 +55,7 @@ def _read_text(path):
     except UnicodeDecodeError as e: raise _not_utf8(path, e, f'byte {e.start}') from None
 
 # %% ../nbs/00_fixup.ipynb #9474a8ba
-def _files(folder): return sorted(f for f in Path(folder).iterdir() if f.is_file() and not f.name.startswith('.'))
+def _files_in(folder): return sorted(f for f in Path(folder).iterdir() if f.is_file() and not f.name.startswith('.'))
 
 def iter_texts(
     path, # folder with one sub-folder a class, one UTF-8 file a document
@@ -66,7 +66,7 @@ def iter_texts(
     missing = [c for c in classes if not (path/c).is_dir()]
     if missing: raise InputError(f'{path}: no folder {", ".join(missing)}; name the class folders that are there')
     for i, c in enumerate(classes):
-        for f in _files(path/c): yield _read_text(f), i
+        for f in _files_in(path/c): yield _read_text(f), i
 
 def get_texts(
     path, # folder with one sub-folder a class, one UTF-8 file a document

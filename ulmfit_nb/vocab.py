@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 # %% ../nbs/02_vocab.ipynb #ce1b087a
 from .fixup import *
 from .tokenize import *
-from .fixup import _files, _read_text
+from .fixup import _files_in, _read_text
 from .tokenize import _size
 
 # %% ../nbs/02_vocab.ipynb #621953af
@@ -243,7 +243,7 @@ def _kind(path, text):
     if '.csv' in path.suffixes or path.suffix == '.parquet': return 'csv'
     return 'wiki' if _title.fullmatch(next(_lines(path), '')) else 'lines'
 
-def _text_files(path): return [f for f in _files(path) if f.suffix == '.txt']
+def _text_files(path): return [f for f in _files_in(path) if f.suffix == '.txt']
 
 def _folder_kind(path, text):
     if text not in ('auto', 'folder'): raise InputError(f'{path}: a folder, but text={text!r} is for files; name the files in it')
@@ -355,7 +355,7 @@ def _opened(path, text):
     if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
     if (path/'meta.json').is_file(): raise InputError(f'{path}: a corpus already; give the text that it was made from')
     dump = text == 'auto' and path.is_dir() and not _folder_classes(path) and not _text_files(path)
-    return _files(path) or [path] if dump else [path]
+    return _files_in(path) or [path] if dump else [path]
 
 def _sources(src, text):
     paths = [p for o in (src if isinstance(src, (list, tuple)) else [src]) for p in _opened(Path(o), text)]
