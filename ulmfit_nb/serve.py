@@ -28,6 +28,7 @@ def _layer(x, h, c, W, U, b):
         states.append(h)
     return np.stack(states), h, c
 
+# %% ../nbs/06b_serve.ipynb #5e00b00c
 def _states(w, x):
     "The last layer's states for words (words, texts), piece by piece: (first word, (words, texts, d))."
     layers = [[w[f'0.rnns.{l}.{k}_l0'] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')] for l in range(sum(k.endswith('weight_hh_l0') for k in w))]
@@ -62,6 +63,7 @@ def _block(w, k):
     s = p['bn.weight'] / np.sqrt(p['bn.running_var'] + 1e-5)
     return p['lin.weight'] * s, p['lin.bias'] + p['lin.weight'] @ (p['bn.bias'] - s * p['bn.running_mean'])
 
+# %% ../nbs/06b_serve.ipynb #5e00b00d
 def network(
     w:dict, # name → array, a classifier's
     head:dict, # its `head`: max_seq, layers, kind
@@ -285,6 +287,7 @@ def _without_torch(alone):
     finally:
         if hide: del sys.modules['torch']
 
+# %% ../nbs/06b_serve.ipynb #5e00b00b
 def _in_batches(answer, ids, bs):
     "`answer` to documents given as ids, in their order; a batch holds texts of like length."
     n = np.array([len(i) for i in ids])
@@ -318,6 +321,7 @@ def _arrays(folder, config):
     w = {k: v.astype(np.float32) for k, v in load(data).items()}
     return {k: v * w[f'{k}.scale'][:, None] if f'{k}.scale' in w else v for k, v in w.items() if not k.endswith('.scale')}
 
+# %% ../nbs/06b_serve.ipynb #5e00b00a
 class _Plain:
     "A member as it was saved, in NumPy."
     def __init__(self, folder, about, threads):
@@ -362,6 +366,7 @@ def _about(folder):
     return dict(members=members, saved=True, kind=own.get('head', {}).get('kind', 'single'), temperature=about.get('calibration', {}).get('temperature', 1.),
                 n_fields=about.get('n_fields', 1), **{k: own.get(k) for k in ('classes', 'classes_dtype')})
 
+# %% ../nbs/06b_serve.ipynb #5e00b009
 class ServedClassifier:
     "A classifier read from an export, or as it was saved: raw text to probabilities, without PyTorch."
     def __init__(self,
