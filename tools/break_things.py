@@ -18,8 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BREAKS = [ # property, notebook, the line as it is, the line broken
     ('weight tying', '03_awd_lstm', 'self.decoder.weight = tie_encoder.weight',
      'self.decoder.weight = nn.Parameter(tie_encoder.weight.detach().clone())'),
-    ('the faster library: gradient of the weights', '03_awd_lstm', '_linear(x.T, g.T).T if need[1]', '2 * _linear(x.T, g.T).T if need[1]'),
-    ('slices: gradient by the faster library', '03_awd_lstm', 'else: out += _linear(h.T, p.T).T', 'else: out += _linear(h.T, p.T).T * .99'),
+    ('slices: gradient by the faster library', '03_awd_lstm', 'out += _linear(h.T, p.T, again=True).T', 'out += _linear(h.T, p.T, again=True).T * .99'),
     ('every token once', '04_lm_loader', 'L = math.ceil((n - 1) / bs)', 'L = max(1, (n - 1) // bs)'),
     ('every token once, window by window', '04_lm_loader', 'ends = np.minimum(np.cumsum(sl), L)', 'ends = np.minimum(np.cumsum(sl + 1), L)'),
     ('batch invariance', '06_classifier', 'top = h.masked_fill(~keep, -torch.inf).amax(0)', 'top = h.amax(0)'),

@@ -270,30 +270,17 @@ def _onednn():
     has = torch.backends.mkldnn.is_available() and _amd()
     return getattr(torch.ops.mkldnn, '_linear_pointwise', None) if has else None
 
-def _fast(x): return x.dtype == torch.float32 and x.device.type == 'cpu' and x.numel() > 0 and _onednn() is not None
-
 # %% ../nbs/03_awd_lstm.ipynb #03f1a003
-class _Product(torch.autograd.Function):
-    "x w' + b by oneDNN."
-    @staticmethod
-    def forward(ctx, x, w, b):
-        ctx.save_for_backward(x, w)
-        return _onednn()(x, w, b, 'none', [], '')
-
-    @staticmethod
-    def backward(ctx, g):
-        x, w = ctx.saved_tensors
-        need = ctx.needs_input_grad
-        return _linear(g, w.T) if need[0] else None, _linear(x.T, g.T).T if need[1] else None, g.sum(0) if need[2] else None
+def _fast(x): return x.dtype == torch.float32 and x.device.type == 'cpu' and not torch.is_autocast_enabled('cpu') and _onednn() is not None
 
 def _linear(
     x:Tensor, # (n, d)
     w:Tensor, # (m, d)
     b:Tensor|None=None, # (m,), or None
-) -> Tensor: # (n, m)
+    again:bool=False, # will this shape come again and again?
+) -> Tensor: # (n, m); of oneDNN without a gradient
     "The product x w' + b, by the faster library."
-    fast = not torch.is_autocast_enabled(x.device.type) and _fast(x)
-    return _Product.apply(x, w, b) if fast else F.linear(x, w, b)
+    return _onednn()(x, w, b, 'none', [], '') if again and _fast(x) else F.linear(x, w, b)
 
 # %% ../nbs/03_awd_lstm.ipynb #c63
 def _slice_probs(z, y):
@@ -306,14 +293,15 @@ def _slice_probs(z, y):
 
 # %% ../nbs/03_awd_lstm.ipynb #03f1a006
 def _scores(h, W, b, out):
-    "The scores h W' + b, in `out` where the library can write there."
-    if _fast(h): return _linear(h, W, b)
+    "The scores h W' + b, in `out` if there is one."
+    if out is None: return _linear(h, W, b, again=True)
     return torch.mm(h, W.T, out=out) if b is None else torch.addmm(b, h, W.T, out=out)
 
-def _add_outer(out, p, h):
+def _add_outer(out, p, h, again):
     "out += p' h"
-    if out.dtype == p.dtype and not _fast(p): out.addmm_(p.T, h)
-    else: out += _linear(h.T, p.T).T
+    if again: out += _linear(h.T, p.T, again=True).T
+    elif out.dtype == p.dtype: out.addmm_(p.T, h)
+    else: out += p.T @ h
 
 # %% ../nbs/03_awd_lstm.ipynb #5e7a1c03
 class _SlicedCE(torch.autograd.Function):
@@ -324,15 +312,17 @@ class _SlicedCE(torch.autograd.Function):
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
         gs = gh, gW, gb = [torch.zeros_like(t, dtype=torch.float32) if need and t is not None else None for t in (h, W, b)]
         hl, Wl, bl = (t if t is None else t.to(low) for t in (h, W, b))
-        loss, room = h.new_zeros((), dtype=torch.float32), None if _fast(hl) else Wl.new_empty(min(step, n), len(W))
+        loss, fast, room = h.new_zeros((), dtype=torch.float32), _fast(hl) and n >= step, None
         with torch.autocast(kind, enabled=False):
             for s in range(0, n, step):
                 hs = hl[s:s+step]
-                p = _scores(hs, Wl, bl, room if room is None else room[:len(hs)])
+                again = fast and len(hs) == step
+                if not again and room is None: room = Wl.new_empty(len(hs), len(W))
+                p = _scores(hs, Wl, bl, None if again else room[:len(hs)])
                 loss += _slice_probs(p, y[s:s+step])
                 if not need: continue
-                gh[s:s+step] = _linear(p, Wl.T)
-                _add_outer(gW, p, hs)
+                gh[s:s+step] = _linear(p, Wl.T, again=again)
+                _add_outer(gW, p, hs, again)
                 if b is not None: gb += p.sum(0)
                 del p
         ctx.save_for_backward(*(g.div_(n).to(t.dtype) for g, t in zip(gs, (h, W, b)) if g is not None))
@@ -349,11 +339,12 @@ def linear_cross_entropy(
     W:Tensor, # word vectors, (V, d)
     b:Tensor|None, # a bias per word, (V,), or None
     y:Tensor, # the right words, same leading shape as `h`
-    step:int|None=None, # positions per slice, whose scores are held together; None: equal slices of at most 128 MB
+    step:int|None=None, # positions per slice, whose scores are held together; None: equal slices of at most 128 MB, or 512 where that is faster
 ) -> Tensor: # mean loss in nats (0-dim)
     "Exact cross-entropy of `softmax(h W' + b)` against `y`, computed in slices of positions."
     h, y = h.reshape(-1, h.shape[-1]), y.reshape(-1)
-    if step is None: step = -(-len(y) // -(-len(y) * len(W) * 4 // 2**27))
+    most = max(1, 2**25 // len(W))
+    if step is None: step = min(512, most) if _fast(h) else -(-len(y) // -(-len(y) // most))
     return _SlicedCE.apply(h, W, b, y, step)
 
 # %% ../nbs/03_awd_lstm.ipynb #c70
@@ -385,7 +376,7 @@ def sampled_cross_entropy(
     h, y = h.reshape(-1, h.shape[-1]), y.reshape(-1)
     S = (torch.rand(len(pi), generator=gen, device=pi.device) < pi).nonzero()[:, 0]
     z_y = (h * F.embedding(y, W)).sum(1)
-    z = _linear(h, W[S], b[S] if b is not None else None) - pi[S].log()
+    z = F.linear(h, W[S], b[S] if b is not None else None) - pi[S].log()
     if b is not None: z_y = z_y + b[y]
     col = torch.full_like(pi, -1, dtype=torch.long)
     col[S] = torch.arange(len(S), device=S.device)
@@ -399,7 +390,7 @@ def lm_loss(
     x:Tensor, # words, (sl, bs)
     y:Tensor, # the words that follow, (sl, bs); negative where there is none
     pi:Tensor|None=None, # keep-probabilities for a sampled vocabulary; None: exact
-    step:int|None=None, # positions per slice of the exact loss; None: 128 MB of scores
+    step:int|None=None, # positions per slice of the exact loss; None: as `linear_cross_entropy` has it
 ) -> tuple: # loss in nats (0-dim), last layer dropped (sl, bs, d), last layer raw (sl, bs, d)
     "Next-word loss of `model` on `x` → `y` without the scores of all words at once."
     raw, out = model[0](x)
@@ -422,7 +413,7 @@ def nll_and_hits(
     "Loss and top-1 hit of every position, `step` positions at a time."
     nll, hit = [], []
     for s in range(0, len(y), step):
-        z = _linear(h[s:s+step], W, b).float()
+        z = _linear(h[s:s+step], W, b, again=s + step <= len(y)).float()
         nll.append(F.cross_entropy(z, y[s:s+step], reduction='none')); hit.append(z.argmax(1) == y[s:s+step])
     return torch.cat(nll), torch.cat(hit)
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import torch.distributed as dist
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-from .awd_lstm import nll_and_hits, _linear, _reading
+from .awd_lstm import nll_and_hits, _reading
 
 # %% ../nbs/04_lm_loader.ipynb #c9
 IGNORE = -100 # the target of a position that is not a word
@@ -207,7 +207,7 @@ def nll_and_hits(self:ContinuousCache,
     k = max(1, 512 // h.shape[1])
     for h, a, y in zip(h.split(k), votes.split(k), y.split(k)):
         lam = self.lam * a.sum(-1, keepdim=True)
-        p = (1 - lam) * _linear(h.flatten(0, 1), W, b).view(*y.shape, -1).float().softmax(-1)
+        p = (1 - lam) * F.linear(h, W, b).float().softmax(-1)
         p.scatter_add_(2, words.clamp(min=0).T.expand(a.shape), self.lam * a)
         p, y = p[y >= 0], y[y >= 0]
         out.append((-p.gather(1, y[:, None])[:, 0].log(), p.argmax(1) == y))
