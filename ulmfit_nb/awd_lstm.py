@@ -312,7 +312,7 @@ class _SlicedCE(torch.autograd.Function):
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
         gs = gh, gW, gb = [torch.zeros_like(t, dtype=torch.float32) if need and t is not None else None for t in (h, W, b)]
         hl, Wl, bl = (t if t is None else t.to(low) for t in (h, W, b))
-        loss, fast, room = h.new_zeros((), dtype=torch.float32), _fast(hl) and n >= step, None
+        loss, fast, room = h.new_zeros((), dtype=torch.float32), _fast(hl), None
         with torch.autocast(kind, enabled=False):
             for s in range(0, n, step):
                 hs = hl[s:s+step]
