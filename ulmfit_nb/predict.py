@@ -596,6 +596,7 @@ def _load_one(folder):
     if (folder/'config.json').exists():
         m = _member(folder)
         return _assembled([m], m.config.get('calibration', dict(method='none', n=0, temperature=1.)), dict(directions=m.direction))
+    if (folder/'serve.json').exists(): raise InputError(f'{folder}: an export; load_served reads it, and so does `ulmfit predict --no-explain`')
     about = _contents(folder, 'no classifier here (neither classifier.json nor config.json)')
     if about.get('kind') == 'regressor': raise InputError(f'{folder}: holds a regressor; load_regressor reads it')
     try: members, calibration, classes, params = [folder/n for n in about['members']], about['calibration'], about['classes'], about['params']

@@ -76,11 +76,11 @@ def network(
     for k in range(len(head['layers']) - 1):
         A, b = _block(w, k)
         z = (np.maximum(z, 0) if k else z) @ A.T + b
-    return _answers(z / temperature, head.get('kind', 'single'))
+    return _probabilities(z / temperature, head.get('kind', 'single'))
 
-def _answers(z, kind):
+def _probabilities(z, kind):
     "Probabilities from logits."
-    if kind != 'single': return _sigmoid(z)
+    if kind != 'single': return z if kind == 'regression' else _sigmoid(z)
     e = np.exp(z - z.max(1, keepdims=True))
     return e / e.sum(1, keepdims=True)
 
@@ -344,7 +344,7 @@ class _LSA:
         for row, i in zip(z, ids):
             w, n = np.unique(i, return_counts=True)
             row += (1 + np.log(n)) @ self.E[w] if len(w) else 0
-        return _answers(z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) @ self.W.T + self.b, 'single')
+        return _probabilities(z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) @ self.W.T + self.b, 'single')
 
 # %% ../nbs/06b_serve.ipynb #5e00a037
 def _json(path):
