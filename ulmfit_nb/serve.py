@@ -301,10 +301,10 @@ def _in_batches(answer, ids, bs):
 class _Network:
     "A member that is an ONNX graph."
     def __init__(self, folder, about, threads):
-        options = _need('onnxruntime').SessionOptions()
+        runtime = _need('onnxruntime')
+        options = runtime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads or 0, 3
-        try: self.run = _need('onnxruntime').InferenceSession(str(folder/'model.onnx'), options, providers=['CPUExecutionProvider']).run
-        except InputError: raise
+        try: self.run = runtime.InferenceSession(str(folder/'model.onnx'), options, providers=['CPUExecutionProvider']).run
         except Exception as e: raise InputError(f'{folder}/model.onnx: not readable ({str(e).splitlines()[0][:80]})') from None
 
     def proba(self, ids, bs):

@@ -354,8 +354,8 @@ def _opened(path, text):
     "A file or folder as it is; a folder that holds a dump in parts as its files."
     if not path.exists(): raise InputError(f'{path}: no such file or folder; check the path')
     if (path/'meta.json').is_file(): raise InputError(f'{path}: a corpus already; give the text that it was made from')
-    dump = text == 'auto' and path.is_dir() and not _folder_classes(path) and not _text_files(path)
-    return _files_in(path) or [path] if dump else [path]
+    if text != 'auto' or not path.is_dir() or _folder_classes(path) or _text_files(path): return [path]
+    return _files_in(path) or [path]
 
 def _sources(src, text):
     paths = [p for o in (src if isinstance(src, (list, tuple)) else [src]) for p in _opened(Path(o), text)]
