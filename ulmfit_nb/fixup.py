@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['UNK', 'PAD', 'BOS', 'FLD', 'TK_UP', 'TK_REP', 'TK_WREP', 'SPECIALS', 'FASTAI_TOKENS', 'CLASSES', 'RULES',
-           'RULES_VERSION', 'STRICT_RULES', 'InputError', 'data_folder', 'iter_texts', 'get_texts', 'shuffle_together',
-           'split_train_valid', 'open_text', 'write_standard', 'make_clas_folder', 'make_lm_folder', 'read_classes',
-           'read_standard', 'load_standard', 'overlap', 'fixup', 'piecewise', 'escape_markers', 'unescape_markers',
-           'replace_wrep', 'mark_caps', 'lowercase', 'replace_rep', 'squeeze', 'apply_rules', 'undo_rules']
+           'RULES_VERSION', 'OLD_RULES', 'TURKIC', 'STRICT_RULES', 'InputError', 'data_folder', 'iter_texts',
+           'get_texts', 'shuffle_together', 'split_train_valid', 'open_text', 'write_standard', 'make_clas_folder',
+           'make_lm_folder', 'read_classes', 'read_standard', 'load_standard', 'overlap', 'whole_characters', 'fixup',
+           'piecewise', 'escape_markers', 'unescape_markers', 'replace_wrep', 'mark_caps', 'lowercase',
+           'lowercase_turkic', 'uppercase_turkic', 'replace_rep', 'squeeze', 'apply_rules', 'fixup_1', 'fixup_2',
+           'replace_wrep_2', 'mark_caps_2', 'replace_rep_2', 'rules_of', 'undo_rules']
 
 # %% ../nbs/00_fixup.ipynb #7dbddbfa
 import csv, gzip, html, lzma, os, re, zlib
+import unicodedata
 from functools import partial
 from html.entities import html5
 from operator import eq
@@ -39,7 +42,7 @@ def data_folder() -> Path|None: # where the real text lies, None when there is n
 # %% ../nbs/00_fixup.ipynb #61035297
 def _check_text(x, where):
     if not isinstance(x, str): raise InputError(f'{where}: {x!r} is not text but {type(x).__name__}; give a str')
-    return x
+    return whole_characters(x)
 
 # %% ../nbs/00_fixup.ipynb #794405ec
 def _objects(items):
@@ -280,38 +283,106 @@ def _lesson_fixup(x):
     return _two_spaces.sub(' ', html.unescape(x))
 
 # %% ../nbs/00_fixup.ipynb #abe2feaa
-_entity = re.compile(r'&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);')
-_break_tag = re.compile(r'</?(?:br|p|div|hr|li|ul|ol|tr|table|blockquote|h[1-6])(?:\s[^<>]*)?/?>', re.I)
-_style_tag = re.compile(r'</?(?:i|b|em|strong|u|s|small|big|sub|sup|span|font)(?:\s[^<>]*)?/?>', re.I)
-_written_newline = re.compile(r'(?:\\n){2,}|\\n(?![a-z\\])')
-_written_quote = re.compile(r'(?<!\\)\\+"')
-_amps = re.compile(r'&(?:amp;)+')
-_joint = re.compile(r' @([-.,])@ ')
-_mended = re.compile(r'[&<\\@]').search
+def whole_characters(
+    x:str, # text
+) -> str: # text that every encoding can write
+    "Join the halves of surrogate pairs; a half alone becomes U+FFFD."
+    try: x.encode()
+    except UnicodeEncodeError: return x.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')
+    return x
+
+# %% ../nbs/00_fixup.ipynb #fc471620
+_entity = re.compile(r'&(?:#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]*;|(?:nbsp|amp|lt|gt|quot)(?![\w=;]))')
+_amps = re.compile(r'&(?:amp;|AMP;|#0{0,5}38;|#[xX]0{0,4}26;)+')
+
+def _char(m): return html.unescape(m[0]) if m[0][1] == '#' or m[0][1:] in html5 else m[0]
+def _unescape(x): return _entity.sub(_char, _amps.sub('&', x)) if '&' in x else x
+
+# %% ../nbs/00_fixup.ipynb #1529b8f5
 _unspaced = '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]' # Thai, Lao, Burmese, Khmer
 _word_end = re.compile(f'(?<={_unspaced})\u200b+(?={_unspaced})')
 _unseen = re.compile('[\x80-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]')
 
-def _char(m): return html.unescape(m[0]) if m[0][1] == '#' or m[0][1:] in html5 else m[0]
 def _seen(m): return html.unescape(f'&#{ord(m[0])};') if m[0] < '\xa0' else ''
+def _unhide(x): return x if x.isascii() else _unseen.sub(_seen, _word_end.sub(' ', x))
 
-def _fix_once(x):
-    if '&' in x: x = _entity.sub(_char, _amps.sub('&', x))
-    if not x.isascii(): x = _unseen.sub(_seen, _word_end.sub(' ', x))
-    if '<' in x: x = _style_tag.sub('', _break_tag.sub('\n', x)).replace('<unk>', 'u_n')
-    if '\\' in x: x = _written_quote.sub('"', _written_newline.sub('\n', x))
-    x = '\n'.join(filter(None, (' '.join(line.split()) for line in x.splitlines())))
-    return _joint.sub(r'\1', x) if '@' in x else x
+# %% ../nbs/00_fixup.ipynb #ea8771ba
+_attribute = r'''\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)'''
+_inside = rf'(?:{_attribute}|\s+(?:compact|hidden|noshade|nowrap))'
+
+def _tag(names): return re.compile(rf'<(?:{names}){_inside}*\s*/?\s*>|</(?:{names})\s*>', re.I)
+
+_break_tag = _tag('br|p|div|hr|li|ul|ol|dl|dt|dd|tr|td|th|thead|tbody|tfoot|table|caption|blockquote|pre|center|h[1-6]')
+_style_tag = _tag('i|b|em|strong|u|s|small|big|sub|sup|span|font|img|code|tt|strike|del|ins|abbr|cite')
+_names = 'a|article|aside|button|footer|form|header|iframe|input|label|link|main|mark|meta|nav|option|q|section|select'
+_other_tag = re.compile(rf'<(?:{_names}){_inside}+\s*/?\s*>|</(?:{_names})\s*>', re.I)
+
+# %% ../nbs/00_fixup.ipynb #8a82aa23
+_blocks = [(re.compile(start, re.I), re.compile(end, re.I)) for start, end in [
+    ('<!--', '-->'), (rf'<script{_inside}*\s*>', r'</script\s*>'), (rf'<style{_inside}*\s*>', r'</style\s*>')]]
+_program = re.compile('[=(){};:]').search
+
+def _without(x, start, end): # text without what stands between the two; a beginning without an end stays
+    kept, done, seen = [], 0, 0
+    for m in start.finditer(x):
+        if m.start() < seen: continue
+        z = end.search(x, m.end())
+        if not z: break
+        seen = z.end()
+        if m[0] == '<!--' or '=' in m[0] or _program(x, m.end(), z.start()):
+            kept.append(x[done:m.start()])
+            done = seen
+    return ''.join([*kept, x[done:]])
+
+def _untag(x):
+    if '<' not in x: return x
+    for start, end in _blocks: x = _without(x, start, end)
+    return _other_tag.sub('', _style_tag.sub('', _break_tag.sub('\n', x))).replace('<unk>', 'u_n')
+
+# %% ../nbs/00_fixup.ipynb #a0b49daa
+_written_newline = re.compile(r'(?:\\n){2,}|\\n(?![a-z\\])')
+_written_quote = re.compile(r'(?<!\\)\\+"')
+
+def _unwrite(x): return _written_quote.sub('"', _written_newline.sub('\n', x)) if '\\' in x else x
+
+# %% ../nbs/00_fixup.ipynb #4f755073
+def _marks_of_unicode(): # as ranges for a pattern
+    numbers = [n for n in [*range(0x300, 0x1e950), *range(0xe0100, 0xe01f0)] if unicodedata.category(chr(n))[0] == 'M']
+    starts = [n for n, before in zip(numbers, [0, *numbers]) if n != before + 1]
+    ends = [n for n, after in zip(numbers, [*numbers[1:], 0]) if n != after - 1]
+    return ''.join(f'{chr(a)}-{chr(z)}' for a, z in zip(starts, ends))
+
+_marks = _marks_of_unicode()
+_pile = re.compile(f'([{_marks}]{{31,}})')
+
+def _compose(x):
+    if x.isascii() or unicodedata.is_normalized('NFC', x): return x
+    return ''.join(o if i % 2 else unicodedata.normalize('NFC', o) for i, o in enumerate(_pile.split(x)))
+
+# %% ../nbs/00_fixup.ipynb #9c85eeae
+_joint = re.compile(r' @([-.,])@ ')
+
+def _tidy_space(x): return '\n'.join(filter(None, (' '.join(line.split()) for line in x.splitlines())))
+def _close_joints(x): return _joint.sub(r'\1', x) if '@' in x else x
 
 # %% ../nbs/00_fixup.ipynb #e0087099
+_REPAIRS = [whole_characters, _unescape, _unhide, _untag, _unwrite, _compose, _tidy_space, _close_joints]
+_PASSES = 16
+_mended = re.compile(r'[&<\\@]').search
+
+def _repaired(x, repairs):
+    for _ in range(_PASSES):
+        before = x
+        for repair in repairs: x = repair(x)
+        if x == before or not _mended(x): break
+    return x
+
 def fixup(
     x:str, # a raw text
     strict:bool=False, # the lesson's replacements, damage included?
 ) -> str: # the text as it was meant; white space is single spaces and single newlines
-    "Undo HTML, escapes and joints, and tidy white space"
-    if strict: return _lesson_fixup(x)
-    while (y := _fix_once(x)) != x and _mended(y): x = y
-    return y
+    "Undo HTML, escapes and joints, write each letter one way, and tidy white space."
+    return _lesson_fixup(x) if strict else _repaired(x, _REPAIRS)
 
 # %% ../nbs/00_fixup.ipynb #a7ce47c8
 def piecewise(f, across=None):
@@ -338,7 +409,9 @@ def unescape_markers(
     return _escaped.sub('', x)
 
 # %% ../nbs/00_fixup.ipynb #dfea273e
-_wrep = re.compile(r"(?<![\w'’])(?!\d)(\w+(?:['’]\w+)*)([^\w\s]*[^\S\n]+)((?:\1\2){2,})\1(?!\w)")
+_in_word = rf'\w{_marks}\u200c\u200d' # for a set in a pattern
+_one_word = rf"\w[{_in_word}]*(?:['’][{_in_word}]+)*"
+_wrep = re.compile(rf"(?<![{_in_word}'’])(?!\d)({_one_word})([^{_in_word}\s]*[^\S\n]+)((?:\1\2){{2,}})\1(?![{_in_word}])")
 
 def _put_wrep(m): return f'{TK_WREP} {len(m[3]) // len(m[1] + m[2]) + 2} {m[1]}{m[2].rstrip()} '
 
@@ -348,7 +421,7 @@ def _said_again(p): return any(map(eq, p, p[1:])) and any(b == c and a.endswith(
 def replace_wrep(
     x:str, # text
 ) -> str: # 'ha ha ha ha' → 'tk_wrep 4 ha '
-    "Write a word said four times or more as `tk_wrep`, the count and the word"
+    "Write a word said four times or more as `tk_wrep`, the count and the word."
     return _wrep.sub(_put_wrep, x) if _said_again(x.split()) else x
 
 # %% ../nbs/00_fixup.ipynb #b15758c5
@@ -360,7 +433,7 @@ def _strict_wrep(x): return _lesson_wrep.sub(lambda m: f' {TK_WREP} {len(m[2].sp
 # %% ../nbs/00_fixup.ipynb #326f135a
 def _is_caps(w): return w.isupper() and sum(map(str.isalpha, w)) > 1
 
-_word = re.compile(r'(?<!\S)(?=[^a-z\s]*[^\x00-@[-\x7f](?![a-z]))([^\w\s]*)(\w+)(\S*)')
+_word = re.compile(rf'(?<!\S)(?=[^a-z\s]*[^\x00-@[-\x7f](?![a-z]))([^\w\s]*)(\w[{_in_word}]*)(\S*)')
 
 def _put_up(m):
     if not (_is_caps(m[2]) or _is_caps(m[2] + m[3])): return m[0]
@@ -370,7 +443,7 @@ def _put_up(m):
 def mark_caps(
     x:str, # text
 ) -> str: # 'a (NASA) film' → 'a ( t_up NASA) film'
-    "Put `t_up` before a word that is all capitals, two letters or more"
+    "Put `t_up` before a word that is all capitals, two letters or more."
     return _word.sub(_put_up, x)
 
 # %% ../nbs/00_fixup.ipynb #f49b093d
@@ -378,42 +451,98 @@ def mark_caps(
 def lowercase(
     x:str, # text
 ) -> str: # the text in small letters
-    "Small letters everywhere; what capitals meant is kept by `t_up`"
+    "Small letters everywhere; what capitals meant is kept by `t_up`."
     return x.lower()
+
+@piecewise
+def lowercase_turkic(
+    x:str, # text in Turkish or Azerbaijani
+) -> str: # the text in small letters
+    "Small letters where `I` is the capital of `ı`, and `İ` that of `i`."
+    return x.replace('İ', 'i').replace('I', 'ı').lower()
+
+def uppercase_turkic(
+    x:str, # text in Turkish or Azerbaijani
+) -> str: # the text in capitals
+    "Capitals where `İ` is the capital of `i`."
+    return x.replace('i', 'İ').upper()
 
 # %% ../nbs/00_fixup.ipynb #c8278ff9
 def _strict_caps(x):
     return ''.join(f' {TK_UP} {w.lower()}' if w.isupper() and len(w) > 2 else w.lower() for w in re.findall(r'\w+|\W+', x))
 
 # %% ../nbs/00_fixup.ipynb #fe456d36
-_rep = re.compile(r'([^\s\d])\1{3,}')
+_on_it = f'{_marks}\U0001f3fb-\U0001f3ff' # marks, and skin tones of emoji
+_rep = re.compile(rf'([^\s\d{_on_it}][{_on_it}]{{0,3}})\1{{3,}}(?![{_on_it}])|([{_on_it}])\2{{3,}}')
+
+def _put_rep(m):
+    sign = m[1] or m[2]
+    return f' {TK_REP} {len(m[0]) // len(sign)} {sign} '
 
 @piecewise
 def replace_rep(
     x:str, # text
 ) -> str: # 'so!!!!!' → 'so tk_rep 5 ! '
-    "Write a sign that stands four times or more as `tk_rep`, the count and the sign; digits are left alone"
-    return _rep.sub(lambda m: f' {TK_REP} {len(m[0])} {m[1]} ', x)
+    "Write a sign that stands four times or more as `tk_rep`, the count and the sign; digits are left alone."
+    return _rep.sub(_put_rep, x)
 
 @piecewise
 def squeeze(
     x:str, # text
 ) -> str: # without doubled, leading or trailing spaces
-    "One space between pieces"
+    "One space between pieces."
     if '  ' in x: x = ' '.join(filter(None, x.split(' ')))
     return x.replace(' \n', '\n').replace('\n ', '\n').strip(' ')
 
 # %% ../nbs/00_fixup.ipynb #9d0a30bd
 RULES = [fixup, escape_markers, replace_wrep, mark_caps, replace_rep, lowercase, squeeze]
-RULES_VERSION = '2'
+RULES_VERSION = '3'
 
 def apply_rules(
     x:str, # raw text
     rules:list=RULES, # functions from text to text
 ) -> str: # marked text, ready to be cut into tokens
-    "Apply each rule to the answer of the one before"
+    "Apply each rule to the answer of the one before."
     for r in rules: x = r(x)
     return x
+
+# %% ../nbs/00_fixup.ipynb #69678208
+_old_entity = re.compile(r'&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);')
+_old_break = re.compile(r'</?(?:br|p|div|hr|li|ul|ol|tr|table|blockquote|h[1-6])(?:\s[^<>]*)?/?>', re.I)
+_old_style = re.compile(r'</?(?:i|b|em|strong|u|s|small|big|sub|sup|span|font)(?:\s[^<>]*)?/?>', re.I)
+_old_wrep = re.compile(r"(?<![\w'’])(?!\d)(\w+(?:['’]\w+)*)([^\w\s]*[^\S\n]+)((?:\1\2){2,})\1(?!\w)")
+_old_word = re.compile(r'(?<!\S)(?=[^a-z\s]*[^\x00-@[-\x7f](?![a-z]))([^\w\s]*)(\w+)(\S*)')
+_old_rep = re.compile(r'([^\s\d])()\1{3,}')
+
+def _old_unescape(x): return _old_entity.sub(_char, _amps.sub('&', x)) if '&' in x else x
+def _old_untag(x): return _old_style.sub('', _old_break.sub('\n', x)).replace('<unk>', 'u_n') if '<' in x else x
+
+# %% ../nbs/00_fixup.ipynb #12aa3fb7
+def fixup_1(x): return _repaired(x, [_old_unescape, _old_untag, _unwrite, _tidy_space, _close_joints])
+def fixup_2(x): return _repaired(x, [_old_unescape, _unhide, _old_untag, _unwrite, _tidy_space, _close_joints])
+
+@partial(piecewise, across=_said_again)
+def replace_wrep_2(x): return _old_wrep.sub(_put_wrep, x) if _said_again(x.split()) else x
+
+@piecewise
+def mark_caps_2(x): return _old_word.sub(_put_up, x)
+
+@piecewise
+def replace_rep_2(x): return _old_rep.sub(_put_rep, x)
+
+# %% ../nbs/00_fixup.ipynb #d92c5bc9
+_pieces_2 = [escape_markers, replace_wrep_2, mark_caps_2, replace_rep_2, lowercase, squeeze]
+OLD_RULES = {'1': [fixup_1, *_pieces_2], '2': [fixup_2, *_pieces_2]}
+TURKIC = ('tr', 'az')
+
+def rules_of(
+    version:str=RULES_VERSION, # of the text rules
+    lang:str|None=None, # two-letter code of the language
+) -> list: # functions from text to text
+    "The text rules of a version, for a language."
+    if str(version) in OLD_RULES: return list(OLD_RULES[str(version)])
+    if str(version) != RULES_VERSION: raise InputError(f'text rules {version!r}: known are {", ".join(OLD_RULES)} and {RULES_VERSION}; update this library, or prepare the text again')
+    return [lowercase_turkic if r is lowercase and lang in TURKIC else r for r in RULES]
 
 # %% ../nbs/00_fixup.ipynb #06eb9da5
 def _strict_spaces(x): return _two_spaces.sub(' ', re.sub(r'([/#])', r' \1 ', x))
@@ -421,17 +550,18 @@ def _strict_spaces(x): return _two_spaces.sub(' ', re.sub(r'([/#])', r' \1 ', x)
 STRICT_RULES = [_lesson_fixup, _strict_rep, _strict_wrep, _strict_caps, _strict_spaces]
 
 # %% ../nbs/00_fixup.ipynb #91c51bcf
-_undo_rep = re.compile(rf'(?:(?<!{TK_UP}) )?{TK_REP} (\d+) (i\u0307|\S)( ?)')
+_undo_rep = re.compile(rf'(?:(?<!{TK_UP}) )?{TK_REP} (\d+) (\S[{_on_it}]{{0,3}})( (?!{TK_UP} |{TK_REP} |{TK_WREP} ))?')
 _undo_up = re.compile(rf'{TK_UP} (\S+)')
-_undo_wrep = re.compile(rf"{TK_WREP} (\d+) (\w+(?:['’]\w+)*)([^\w\s]*)")
+_undo_wrep = re.compile(rf'{TK_WREP} (\d+) ({_one_word})([^{_in_word}\s]*)')
 
-def _undo(x):
-    x = _undo_rep.sub(lambda m: m[2] * int(m[1]) + ('' if m[2][0].isalpha() else m[3]), x)
-    x = _undo_up.sub(lambda m: m[1].upper(), x)
+def _undo(x, upper):
+    x = _undo_rep.sub(lambda m: m[2] * int(m[1]) + ('' if m[2][0].isalpha() else m[3] or ''), x)
+    x = _undo_up.sub(lambda m: upper(m[1]), x)
     return unescape_markers(_undo_wrep.sub(lambda m: (m[2] + m[3] + ' ') * (int(m[1]) - 1) + m[2], x))
 
 def undo_rules(
     x:str, # text from `apply_rules`
+    upper=str.upper, # function that writes a word in capitals
 ) -> str: # readable text
-    "Write out what the markers stand for"
-    return '\n'.join(map(_undo, x.split('\n')))
+    "Write out what the markers stand for."
+    return '\n'.join(_undo(line, upper) for line in x.split('\n'))

@@ -405,7 +405,7 @@ def _full_config(config, weights, vocab, compact, tokenizer):
     check_vocab(len(vocab), arch['n_tok'], 'vocab')
     c['arch'] = {**arch, **{k: v for k, v in c.get('arch', {}).items() if k not in arch}}
     if tokenizer is not None: c['tokenizer'] = tokenizer.config
-    c.setdefault('rules_version', RULES_VERSION)
+    c.setdefault('rules_version', c.get('tokenizer', {}).get('rules', RULES_VERSION))
     return c | dict(format_version=FORMAT_VERSION, vocab_hash=vocab.hash, compact=compact, library_version=_version())
 
 # %% ../nbs/05_formats.ipynb #8799d934

@@ -370,16 +370,16 @@ def _finished(out, key):
     try: return json.loads((out/'meta.json').read_text(encoding='utf-8'))['key'] == key and bool(Corpus(out))
     except (OSError, ValueError, KeyError): return False
 
-def _learn_subwords(pairs, work, vocab_size):
-    if not (work/'spm.model').exists(): SubwordTokenizer.train((x for x, _ in pairs), work, vocab_size)
-    return SubwordTokenizer(work)
+def _learn_subwords(pairs, work, vocab_size, lang):
+    if not (work/'spm.model').exists(): SubwordTokenizer.train((x for x, _ in pairs), work, vocab_size, lang=lang)
+    return SubwordTokenizer(work, lang=lang)
 
 def _finish(out, files, vocab, freq, tok, key, classes):
     dtype = '<u2' if len(vocab) <= 2**16 else '<u4'
     offsets, labels = _number_parts(files, vocab, out/'.part.ids.bin', dtype)
     unknown = sum(c for t, c in freq.items() if t not in vocab)
     meta = dict(format_version=1, key=key, dtype=dtype, n_docs=len(offsets) - 1, n_tokens=int(offsets[-1]), n_types=len(freq), n_unknown=unknown,
-                vocab_hash=vocab.hash, n_vocab=len(vocab), tokenizer=tok.config, rules_version=RULES_VERSION, classes=classes if labels is not None else None)
+                vocab_hash=vocab.hash, n_vocab=len(vocab), tokenizer=tok.config, rules_version=tok.config['rules'], classes=classes if labels is not None else None)
     if hasattr(tok, 'model'): _write_atomic(out/'spm.model', tok.model)
     _publish(out, vocab, meta, offsets, labels)
 
@@ -405,13 +405,13 @@ def prepare(
     (paths, kinds, classes, labelled), out = _sources(src, text), Path(out)
     if isinstance(vocab, (str, Path)): vocab = Vocab.load(vocab)
     tok = Tokenizer(lang) if tokenizer == 'spacy' else tokenizer
-    settings = dict(kinds=kinds, n_lbls=n_lbls, min_lbl=min_lbl, classes=classes, limit=limit, part=_PART, rules=RULES_VERSION,
-                    tokenizer=['subword', max_vocab] if tok == 'subword' else tok.config)
+    settings = dict(kinds=kinds, n_lbls=n_lbls, min_lbl=min_lbl, classes=classes, limit=limit, part=_PART,
+                    tokenizer=['subword', max_vocab, lang, RULES_VERSION] if tok == 'subword' else tok.config)
     key = dict(source=_fingerprint(paths, settings), vocab=vocab.hash if vocab else [max_vocab, min_freq])
     if _finished(out, key): return Corpus(out)
     def pairs(): return islice(((x, y if labelled else None) for p, k in zip(paths, kinds) for x, y in _pairs(p, k, n_lbls, min_lbl)), limit)
     work = out/f'parts-{key["source"]}'
-    if tok == 'subword': tok = _learn_subwords(pairs(), work, max_vocab)
+    if tok == 'subword': tok = _learn_subwords(pairs(), work, max_vocab, lang)
     files = _tokenise(pairs(), work, tok, n_workers, executor, progress)
     if not files: raise InputError(f'{src}: no documents in it')
     freq = _count_parts(files)
