@@ -22,7 +22,6 @@ from safetensors.torch import load_file
 from tqdm.auto import tqdm
 from fastcore.basics import patch
 from .fixup import InputError
-from .tokenize import RULES_READ
 from .vocab import Corpus, prepare
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
@@ -737,16 +736,16 @@ def finetune_lm(
                                drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, precision=learn.precision, accumulate=accumulate))
 
 # %% ../nbs/05a_learner.ipynb #c88
-def _rules(config):
-    "A tokenizer's config without the version of the library behind it, and with the rules by which its text is read today."
-    return {k: RULES_READ.get(v, v) if k == 'rules' else v for k, v in config.items() if k != 'version'}
+def _way_of_cutting(config):
+    "What two tokenizers share if their tokens mean the same; text rules may differ, as vocabularies may."
+    return {k: config.get(k) for k in ('kind', 'lang' if config['kind'] == 'spacy' else 'model_hash')}
 
 def _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed, precision='fp32'):
     "A learner on `corpus` whose model starts from `lm`, mapped to the corpus' vocabulary."
     folder = Path(lm) if Path(lm).is_dir() else transfer.pretrained(str(lm), direction)
     weights, config, vocab = transfer.load_model(folder, direction)
     if config['kind'] != 'lm': raise InputError(f"{folder}: holds a {config['kind']}, not a language model")
-    if _rules(config['tokenizer']) != _rules(corpus.meta['tokenizer']):
+    if _way_of_cutting(config['tokenizer']) != _way_of_cutting(corpus.meta['tokenizer']):
         raise InputError(f"{corpus.folder}: tokenised by {corpus.meta['tokenizer']}, but {folder} reads {config['tokenizer']}; prepare it with the model's tokenizer")
     weights, _ = transfer.map_vocab(weights, vocab, corpus.vocab)
     trn, val = _streams(corpus, valid)
