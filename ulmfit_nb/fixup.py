@@ -310,12 +310,12 @@ def _unhide(x): return x if x.isascii() else _unseen.sub(_seen, _word_end.sub(' 
 _attribute = r'''\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)'''
 _inside = rf'(?:{_attribute}|\s+(?:compact|hidden|noshade|nowrap))'
 
-def _tag(names): return re.compile(rf'<(?:{names}){_inside}*\s*/?\s*>|</(?:{names})\s*>', re.I)
+def _tag(names): return re.compile(rf'<(?:{names}){_inside}*\s*(?:/\s*)?>|</(?:{names})\s*>', re.I)
 
 _break_tag = _tag('br|p|div|hr|li|ul|ol|dl|dt|dd|tr|td|th|thead|tbody|tfoot|table|caption|blockquote|pre|center|h[1-6]')
 _style_tag = _tag('i|b|em|strong|u|s|small|big|sub|sup|span|font|img|code|tt|strike|del|ins|abbr|cite')
 _names = 'a|article|aside|button|footer|form|header|iframe|input|label|link|main|mark|meta|nav|option|q|section|select'
-_other_tag = re.compile(rf'<(?:{_names}){_inside}+\s*/?\s*>|</(?:{_names})\s*>', re.I)
+_other_tag = re.compile(rf'<(?:{_names}){_inside}+\s*(?:/\s*)?>|</(?:{_names})\s*>', re.I)
 
 # %% ../nbs/00_fixup.ipynb #8a82aa23
 _blocks = [(re.compile(start, re.I), re.compile(end, re.I)) for start, end in [
