@@ -427,10 +427,10 @@ def by_member(self:ULMFiTClassifier,
     chunk:int=4096, # documents at a time
 ) -> dict: # name → log probabilities, [n, classes] or [n, labels, 2] of no and yes, before the average is tempered
     "What each member says by itself."
-    docs = self._checked(X)
-    parts = [_members_say(self.members_, docs[i:i + chunk]) for i in range(0, len(docs), chunk)]
-    said = map(np.concatenate, zip(*parts)) if parts else [np.empty((0, *self._shape()))] * len(self.members_)
-    return dict(zip(_names_of(self.members_), said))
+    docs, members = self._checked(X), self.members_
+    parts = [_members_say(members, docs[i:i + chunk]) for i in range(0, len(docs), chunk)]
+    said = map(np.concatenate, zip(*parts)) if parts else [np.empty((0, *self._shape()))] * len(members)
+    return dict(zip(_names_of(members), said))
 
 @patch
 def log_proba(self:ULMFiTClassifier,
@@ -438,7 +438,8 @@ def log_proba(self:ULMFiTClassifier,
     chunk:int=4096, # documents at a time
 ) -> np.ndarray: # [n, classes], or [n, labels, 2] of no and yes
     "Log probabilities: the members' mean, tempered."
-    return temper(pool(list(self.by_member(X, chunk).values())), self.temperature_)
+    model = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
+    return temper(pool(list(model.by_member(X, chunk).values())), model.temperature_)
 
 @patch
 def _shape(self:ULMFiTClassifier): return (len(self.classes_), 2) if self.kind_ == 'multi' else (len(self.classes_),)
@@ -458,6 +459,7 @@ def predict(self:ULMFiTClassifier,
     least:float=0., # no answer, None, where the best class has less probability
 ) -> np.ndarray: # a label for each; rows of 0 and 1 if a document may have several
     "The most probable class, or the labels that are likelier than not."
+    self = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
     p = self.predict_proba(X)
     if not 0 <= least <= 1: raise InputError(f'least is {least}: a probability between 0 and 1')
     if self.kind_ == 'multi':
@@ -710,6 +712,7 @@ def explain(self:ULMFiTClassifier,
     most:int=256, # most readings; a text of more words is taken in runs of neighbours
 ) -> Explanation: # words, scores, and the picture
     "What each word adds to the log-odds of a label: the log-odds with it, less those without it."
+    self = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
     doc, = self._checked([text])
     words, cuts, free = self._cut_up(doc)
     log_p = self.log_proba([doc])[0]

@@ -6,7 +6,7 @@
 __all__ = ['check_numbers', 'ULMFiTRegressor', 'load_regressor']
 
 # %% ../nbs/06c_regress.ipynb #06c00004
-import json, tempfile
+import copy, json, tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -110,6 +110,7 @@ def predict(self:ULMFiTRegressor,
     X, # documents
 ) -> np.ndarray: # float64, [n]: a number for each, in the order given; the mean of the networks
     "The number that belongs to each text."
+    self = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
     check_is_fitted(self, 'members_')
     docs = check_docs(X, fields=self.n_fields_)
     if not docs: return np.empty(0)
