@@ -35,7 +35,7 @@ BREAKS = [ # property, notebook, the line as it is, the line broken
     ('exactly spaCy: words that are no affixes', '01_tokenize', 'i is None or self.token and self.token(w): return', 'i is None: return'),
     ('helpers: what is passed over', '01_tokenize', '    gc.freeze()', '    pass'),
     ('repeated words seen together', '01_tokenize', 'all(found) and not any([f(pieces) for f in self._across])', 'all(found)'),
-    ('remembered pieces: the older half', '01_tokenize', '(p, self.old[p]) for p in new', '(p, (p,)) for p in new'),
+    ('remembered pieces: the older half', '01_tokenize', '(p, old[p]) for p in new', '(p, (p,)) for p in new'),
     ('tokens in their places', '00a_pieces', 'place[used] = np.arange(len(used), dtype=np.uint32)', 'place[used] = np.arange(len(used), dtype=np.uint32)[::-1]'),
     ('pieces with one key', '00a_pieces', 'num[~_same(m, num, b, first, size)] = 0', 'pass'),
     ('many texts: what takes letters', '01_tokenize', 'list(filter(_letters, near))', '[]'),

@@ -9,7 +9,6 @@ __all__ = ['dropout_mask', 'LockedDropout', 'EmbeddingDropout', 'WeightDropLSTM'
 
 # %% ../nbs/03_awd_lstm.ipynb #c3
 import math, platform
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -90,11 +89,11 @@ class WeightDropLSTM(nn.Module):
         "A mask for the hidden-to-hidden weights, or None in eval mode or at `p=0`."
         return dropout_mask(self.weight_hh_l0, self.weight_hh_l0.shape, self.p) if self.training and self.p else None
 
-    def forward(self, x, hidden, mask=None):
-        mask = self.mask() if mask is None else mask
+    def forward(self, x, hidden, mask=None, answer=False): # answer: nothing is dropped, whatever the mode
+        mask = self.mask() if mask is None and not answer else mask
         U = self.weight_hh_l0 if mask is None else self.weight_hh_l0 * mask
         weights = [self.weight_ih_l0, U, self.bias_ih_l0, self.bias_hh_l0]
-        out, h, c = torch.lstm(x, hidden, weights, True, 1, 0., self.training, False, False)
+        out, h, c = torch.lstm(x, hidden, weights, True, 1, 0., self.training and not answer, False, False)
         return out, (h, c)
 
     def extra_repr(self): return f'{self.n_in}, {self.n_hid}, p={self.p}'
@@ -140,12 +139,10 @@ class RNN_Encoder(nn.Module):
 
 # %% ../nbs/03_awd_lstm.ipynb #c35
 @patch
-def state(self:RNN_Encoder,
-    x:Tensor, # words, (sl, bs)
+def fresh_state(self:RNN_Encoder,
+    bs:int, # texts in the batch
 ) -> list: # per layer (h, c), each (1, bs, width)
-    "The hidden state for a batch like `x`: the kept one if it fits, else zeros."
-    bs = x.shape[1]
-    if self.hidden is not None and self.hidden[0][0].shape[1] == bs: return self.hidden
+    "The state before the first word: zeros."
     w = self.encoder.weight
     return [(w.new_zeros(1, bs, r.n_hid), w.new_zeros(1, bs, r.n_hid)) for r in self.rnns]
 
@@ -160,20 +157,39 @@ def masks(self:RNN_Encoder,
 
 # %% ../nbs/03_awd_lstm.ipynb #c36
 @patch
+def read(self:RNN_Encoder,
+    x:Tensor, # words, (sl, bs)
+    hidden:list|None=None, # the state to start from, per layer (h, c), each (1, bs, width); None: zeros
+    masks:Masks|None=None, # dropout masks to use; None: nothing is dropped, whatever the mode
+) -> tuple: # raw outputs and dropped outputs, each a list with a layer's (sl, bs, width); the state to go on from
+    "Hidden states of `x` by the arguments alone: nothing is kept, so any number of threads may read."
+    answer, hidden = masks is None, hidden or self.fresh_state(x.shape[1])
+    out = self.encoder(x) if answer else self.dropouti(self.encoder_dp(x, masks.embed), masks.input)
+    raw_outputs, outputs, state = [], [], []
+    for l, rnn in enumerate(self.rnns):
+        out, (h, c) = rnn(out, hidden[l], answer=True) if answer else rnn(out, hidden[l], masks.weight[l])
+        raw_outputs.append(out)
+        state.append((h.detach(), c.detach()))
+        if l < self.n_layers - 1 and not answer: out = self.dropouths[l](out, masks.hidden[l])
+        outputs.append(out)
+    return raw_outputs, outputs, state
+
+# %% ../nbs/03_awd_lstm.ipynb #03ca1102
+@patch
+def state(self:RNN_Encoder,
+    x:Tensor, # words, (sl, bs)
+) -> list: # per layer (h, c), each (1, bs, width)
+    "The hidden state for a batch like `x`: the kept one if it fits, else zeros."
+    kept = self.hidden
+    return kept if kept is not None and kept[0][0].shape[1] == x.shape[1] else self.fresh_state(x.shape[1])
+
+@patch
 def forward(self:RNN_Encoder,
     x:Tensor, # words, (sl, bs)
     masks:Masks|None=None, # dropout masks to use; None draws new ones
 ) -> tuple: # raw outputs and dropped outputs, each a list with a layer's (sl, bs, width)
     "Hidden states of `x` (sl, bs): two lists, one entry a layer of (sl, bs, width), before and after dropout."
-    masks, hidden = masks or self.masks(x.shape[1]), self.state(x)
-    out = self.dropouti(self.encoder_dp(x, masks.embed), masks.input)
-    raw_outputs, outputs, new_hidden = [], [], []
-    for l, rnn in enumerate(self.rnns):
-        out, h = rnn(out, hidden[l], masks.weight[l])
-        raw_outputs.append(out); new_hidden.append(h)
-        if l < self.n_layers - 1: out = self.dropouths[l](out, masks.hidden[l])
-        outputs.append(out)
-    self.hidden = [(h.detach(), c.detach()) for h, c in new_hidden]
+    raw_outputs, outputs, self.hidden = self.read(x, self.state(x), masks or self.masks(x.shape[1]))
     return raw_outputs, outputs
 
 # %% ../nbs/03_awd_lstm.ipynb #c45
@@ -418,18 +434,11 @@ def nll_and_hits(
     return torch.cat(nll), torch.cat(hit)
 
 # %% ../nbs/03_awd_lstm.ipynb #5e7a1c04
-@contextmanager
-def _reading(model):
-    "Evaluation mode and an empty state; both are put back at the end."
-    was, kept = model.training, model[0].hidden
-    model.eval(); model.reset()
-    try: yield
-    finally: model.train(was); model[0].hidden = kept
-
-def _next_scores(model, x, banned):
-    "Scores of the word after `x` (sl, bs) in each column: (bs, V), minus infinity for the `banned` ids."
-    z = model[1].decoder(model[0](x)[1][-1][-1]).float()
-    return z.index_fill(1, torch.tensor(banned, dtype=torch.long, device=x.device), -math.inf)
+def _next_scores(model, x, hidden, banned):
+    "Scores of the word after `x` (sl, bs) in each column, (bs, V), minus infinity for the `banned` ids; the state to go on from."
+    _, out, hidden = model[0].read(x, hidden)
+    scores = model[1].decoder(out[-1][-1]).float()
+    return scores.index_fill(1, torch.tensor(banned, dtype=torch.long, device=x.device), -math.inf), hidden
 
 # %% ../nbs/03_awd_lstm.ipynb #c82
 def _filter_scores(z, top_k, top_p):
@@ -444,14 +453,15 @@ def _filter_scores(z, top_k, top_p):
 # %% ../nbs/03_awd_lstm.ipynb #5e7a1c06
 def _beam_search(model, ids, n, beams, banned):
     "The likeliest `n` words after `ids` that a search keeping `beams` beginnings finds."
-    enc, x = model[0], torch.tensor(ids)[:, None].to(model[0].encoder.weight.device)
+    x, hidden = torch.tensor(ids)[:, None].to(model[0].encoder.weight.device), None
     logp, seqs = torch.zeros(1, device=x.device), x.new_empty(0, 1)
     for _ in range(n):
-        total = logp[:, None] + _next_scores(model, x, banned).log_softmax(1)
+        scores, hidden = _next_scores(model, x, hidden, banned)
+        total = logp[:, None] + scores.log_softmax(1)
         logp, best = total.flatten().topk(min(beams, total.isfinite().sum().item()))
         parent, word = best // total.shape[1], best % total.shape[1]
         seqs = torch.cat([seqs[:, parent], word[None]])
-        enc.hidden = [(h[:, parent], c[:, parent]) for h, c in enc.hidden]
+        hidden = [(h[:, parent], c[:, parent]) for h, c in hidden]
         x = word[None]
     return seqs[:, 0].tolist()
 
@@ -471,11 +481,11 @@ def generate(
     "Let the model continue `ids` by `n` words (lesson 1:31:21)."
     if len(ids) == 0: raise ValueError('ids is empty: give at least one word to start from')
     if temperature <= 0 or not 0 < top_p <= 1: raise ValueError('temperature must be above 0, and top_p above 0 and at most 1')
-    with _reading(model):
-        if beams: return _beam_search(model, ids, n, beams, banned)
-        x, new = torch.tensor(ids)[:, None].to(model[0].encoder.weight.device), []
-        for _ in range(n):
-            p = _filter_scores(_next_scores(model, x, banned)[0] / temperature, top_k, top_p).softmax(0)
-            new.append(torch.multinomial(p, 1, generator=gen).item())
-            x = torch.tensor([[new[-1]]], device=x.device)
+    if beams: return _beam_search(model, ids, n, beams, banned)
+    x, hidden, new = torch.tensor(ids)[:, None].to(model[0].encoder.weight.device), None, []
+    for _ in range(n):
+        scores, hidden = _next_scores(model, x, hidden, banned)
+        p = _filter_scores(scores[0] / temperature, top_k, top_p).softmax(0)
+        new.append(torch.multinomial(p, 1, generator=gen).item())
+        x = torch.tensor([[new[-1]]], device=x.device)
     return new

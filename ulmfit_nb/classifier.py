@@ -190,11 +190,16 @@ def real_lengths(self:MultiBatchRNN,
     return ((x != self.pad_token) * torch.arange(1, len(x) + 1, device=x.device)[:, None]).amax(0) if lengths is None else lengths
 
 # %% ../nbs/06_classifier.ipynb #c39
-def _take(m, rows):
-    "The masks of some texts of the batch."
-    if m is None: return None
+def _take(masks, rows, whole):
+    "The masks for a piece of some texts of the batch."
+    if callable(masks): return masks(len(rows))
+    if masks is None or whole: return masks
     pick = lambda t: None if t is None else t[:, rows]
-    return Masks(m.embed, pick(m.input), [pick(h) for h in m.hidden], m.weight)
+    return Masks(masks.embed, pick(masks.input), [pick(h) for h in masks.hidden], masks.weight)
+
+def _put(states, rows, new):
+    "The states of all texts, those of some of them replaced."
+    return [tuple(s.to(t.dtype).index_copy(1, rows, t) for s, t in zip(*layer)) for layer in zip(states, new)]
 
 # %% ../nbs/06_classifier.ipynb #c40
 @patch
@@ -202,18 +207,18 @@ def pieces(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs)
     stop:Tensor, # where each text ends, (bs,)
     cuts:list, # ends of the pieces, rising, the last ≥ every `stop`
-    masks:Masks|None=None, # dropout masks of the batch; None: new ones for each piece
+    state:list|None=None, # to start from, per layer (h, c), each (1, bs, width); None: zeros
+    masks=None, # dropout `Masks` of the batch, or a function that draws some for so many texts; None: nothing is dropped
 ):
-    "Read texts piece by piece; a text that has ended leaves the batch. Yields (first position, texts, their states)."
-    state = self.state(x)
+    "Read texts piece by piece; a text that has ended leaves the batch. Yields (first position, texts, their outputs, the state of all)."
+    state = state or self.fresh_state(x.shape[1])
     for a, b in zip([0, *cuts], cuts):
         rows = (stop > a).nonzero()[:, 0]
-        if whole := len(rows) == x.shape[1]: self.hidden, part, m = state, x[a:b], masks
-        else: self.hidden, part, m = [(h[:, rows], c[:, rows]) for h, c in state], x[a:b, rows], _take(masks, rows)
-        out = RNN_Encoder.forward(self, part, m)[1][-1]
-        state = self.hidden if whole else [(H.to(h.dtype).index_copy(1, rows, h), C.to(c.dtype).index_copy(1, rows, c)) for (H, C), (h, c) in zip(state, self.hidden)]
-        yield a, rows, out
-    self.hidden = state
+        whole = len(rows) == x.shape[1]
+        part, before = (x[a:b], state) if whole else (x[a:b, rows], [(h[:, rows], c[:, rows]) for h, c in state])
+        _, outputs, after = self.read(part, before, _take(masks, rows, whole))
+        state = after if whole else _put(state, rows, after)
+        yield a, rows, outputs[-1], state
 
 # %% ../nbs/06_classifier.ipynb #c42
 @patch
@@ -222,12 +227,13 @@ def read_ahead(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs)
     start:Tensor, # position of the first word that is kept, (bs,)
     step:int, # longest piece
-    masks:Masks|None=None, # dropout masks of the batch
-):
+    masks=None, # dropout masks, as for `pieces`
+) -> list|None: # the state there, as `pieces` takes it
     "Carry the state of each text up to its own `start`, without gradient."
-    self.reset()
     cuts = sorted({*start.tolist(), *range(step, int(start.max()), step)} - {0})
-    for _ in self.pieces(x, start, cuts, masks): pass
+    state = None
+    for *_, state in self.pieces(x, start, cuts, masks=masks): pass
+    return state
 
 # %% ../nbs/06_classifier.ipynb #c44
 def _window(x, start, n, pad):
@@ -247,13 +253,12 @@ def forward(self:MultiBatchRNN,
 ) -> tuple: # raw outputs and outputs, a list with the last layer's (kept, bs, emb_sz) each, and how many are real (bs,)
     "States of the last `max_seq` words of each text, the first of them on top; behind the last one stands nothing of meaning."
     lengths = self.real_lengths(x, lengths)
-    n, masks = self.kept(lengths), self.masks(x.shape[1]) if self.share_masks else None
-    self.read_ahead(x, lengths - n, self.bptt, masks)
+    n, masks = self.kept(lengths), self.masks(x.shape[1]) if self.share_masks else self.masks
+    state = self.read_ahead(x, lengths - n, self.bptt, masks)
     w, outs = _window(x, lengths - n, n, self.pad_token), []
-    for a, rows, out in self.pieces(w, n, _cuts(len(w), self.bptt), masks):
+    for a, rows, out, _ in self.pieces(w, n, _cuts(len(w), self.bptt), state, masks):
         if len(rows) < len(n): out = out.new_zeros(len(out), len(n), self.emb_sz).index_copy(1, rows, out)
         outs.append(out)
-    self.reset()
     out = torch.cat(outs).to(self.encoder.weight.dtype) if outs else self.encoder.weight.new_zeros(1, len(n), self.emb_sz)
     return [out], [out], n
 
@@ -319,13 +324,12 @@ def pooled(self:MultiBatchRNN,
     budget:int=4096, # words in a piece, over all texts: decides the memory, and how soon a text that has ended leaves
     query:Tensor|None=None, # of attention pooling, (emb_sz,)
 ) -> Tensor: # (bs, 3 emb_sz)
-    "Pooled features of whole documents without keeping their states: constant memory at any length."
+    "Pooled features of whole documents without keeping their states: constant memory at any length; nothing is dropped, whatever the mode."
     lengths = self.real_lengths(x, lengths)
-    n, step, masks = self.kept(lengths), max(self.bptt, budget // x.shape[1]), self.masks(x.shape[1]) if self.share_masks else None
-    self.read_ahead(x, lengths - n, step, masks)
+    n, step = self.kept(lengths), max(self.bptt, budget // x.shape[1])
+    state = self.read_ahead(x, lengths - n, step)
     w, pool = _window(x, lengths - n, n, self.pad_token), RunningPool(n, self.emb_sz, self.encoder.weight, query)
-    for a, rows, h in self.pieces(w, n, _cuts(len(w), step), masks): pool.add(a, rows, h)
-    self.reset()
+    for a, rows, h, _ in self.pieces(w, n, _cuts(len(w), step), state): pool.add(a, rows, h)
     return pool.features()
 
 # %% ../nbs/06_classifier.ipynb #c71
@@ -351,6 +355,11 @@ class LinearBlock(nn.Module):
 
     def forward(self, x): return self.lin(self.drop(self.bn(x)))
 
+    def answer(self, x):
+        "What `forward` says in eval mode, whatever the mode."
+        bn = self.bn
+        return self.lin(F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps))
+
 # %% ../nbs/06_classifier.ipynb #c74
 class PoolingLinearClassifier(nn.Module):
     "Concat pooling, then blocks of BatchNorm, dropout and linear with ReLU between them; the last gives the logits."
@@ -367,10 +376,12 @@ class PoolingLinearClassifier(nn.Module):
 
     def blocks(self,
         x:Tensor, # pooled features, (bs, layers[0])
+        answer:bool=False, # as in eval mode, whatever the mode
     ) -> Tensor: # logits, (bs, n_class)
         "The logits of pooled features."
-        for l in self.layers[:-1]: x = F.relu(l(x))
-        return self.layers[-1](x)
+        *below, last = [block.answer if answer else block for block in self.layers]
+        for block in below: x = F.relu(block(x))
+        return last(x)
 
     def forward(self, input):
         raw_outputs, outputs, n = input
@@ -390,8 +401,8 @@ class TextClassifier(SequentialRNN):
         x:Tensor, # words, (sl, bs), padding behind them
         lengths:Tensor|None=None, # words in each text, (bs,)
     ) -> Tensor: # (bs, n_class)
-        "Logits alone, without gradient and in constant memory."
-        with torch.no_grad(): return self[1].blocks(self[0].pooled(x, lengths, query=self[1].query))
+        "Logits alone, as in eval mode, without gradient and in constant memory."
+        with torch.no_grad(): return self[1].blocks(self[0].pooled(x, lengths, query=self[1].query), answer=True)
 
 # %% ../nbs/06_classifier.ipynb #c76
 KINDS = {k: (k, target) for k, target in dict(single='class numbers', multi='rows of 0 and 1', regression='numbers').items()} # what a text is labelled with
@@ -453,17 +464,15 @@ def predict_logits(
     bs:int=64, # texts in a batch, at least
     progress:bool=False, # show a bar
 ) -> Tensor: # (texts, n_class), in the order of `ds`
-    "Logits of every document, in the order asked."
+    "Logits of every document, in the order asked, as in eval mode; several threads may ask at once."
     ds = ds if isinstance(ds, TextDataset) else TextDataset(ds)
-    dev, was = model[0].encoder.weight.device, model.training
+    dev = model[0].encoder.weight.device
     out = torch.empty(len(ds), model[1].layers[-1].lin.out_features)
-    model.eval()
     with tqdm(total=len(ds), desc='predict', disable=not progress, leave=False) as bar:
         for idx in length_batches(ds.lengths, bs):
             x, lengths, _ = pad_collate([(ds[i][0], 0) for i in idx], model[0].pad_token)
             out[idx] = model.logits(x.to(dev), lengths.to(dev)).float().cpu()
             bar.update(len(idx))
-    model.train(was)
     return out
 
 # %% ../nbs/06_classifier.ipynb #c88

@@ -7,7 +7,7 @@ __all__ = ['IGNORE', 'column_starts', 'window', 'draw_lengths', 'ranks', 'sum_ov
            'ContinuousCache']
 
 # %% ../nbs/04_lm_loader.ipynb #c3
-import math
+import copy, math
 
 # %% ../nbs/04_lm_loader.ipynb #c4
 import numpy as np, torch
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import torch.distributed as dist
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-from .awd_lstm import nll_and_hits, _reading
+from .awd_lstm import nll_and_hits
 
 # %% ../nbs/04_lm_loader.ipynb #c9
 IGNORE = -100 # the target of a position that is not a word
@@ -117,23 +117,23 @@ class LanguageModelLoader:
 
 # %% ../nbs/04_lm_loader.ipynb #c32
 def _warm_up(enc, nums, starts, warm):
-    "Let each column read the `warm` words in front of it (the stream's first has none); returns states (warm, bs, d) and next words, or None."
-    enc.reset()
+    "Let each column read the `warm` words in front of it (the stream's first has none): the state after them, and a pair of their states (warm, bs, d) and next words; None for both without words."
     cold = int(starts[0] == 0)
-    if warm < 1 or cold == len(starts): return None
+    if warm < 1 or cold == len(starts): return None, None
     x, y = window(nums, starts[cold:] - warm, warm, 0, warm)
     dev = enc.encoder.weight.device
-    h = enc(x.to(dev))[1][-1]
-    enc.hidden = [tuple(F.pad(s, (0, 0, cold, 0)) for s in layer) for layer in enc.hidden]
-    return F.pad(h, (0, 0, cold, 0)), F.pad(y.to(dev), (cold, 0), value=IGNORE)
+    _, out, hidden = enc.read(x.to(dev))
+    hidden = [tuple(F.pad(s, (0, 0, cold, 0)) for s in layer) for layer in hidden]
+    return hidden, (F.pad(out[-1], (0, 0, cold, 0)), F.pad(y.to(dev), (cold, 0), value=IGNORE))
 
 # %% ../nbs/04_lm_loader.ipynb #4a5d0b04
-def _score(model, x, y, cache=None):
-    "Loss of each position that has a next word (N,), and whether the top word was right (N,)."
+def _score(model, x, y, hidden, cache=None):
+    "Loss of each position that has a next word (N,), whether the top word was right (N,), and the state to go on from."
     dec, dev = model[1].decoder, model[0].encoder.weight.device
-    h, y = model[0](x.to(dev))[1][-1], y.to(dev)
-    if cache is not None: return cache.nll_and_hits(h, dec.weight, dec.bias, y)
-    return nll_and_hits(h[y >= 0], dec.weight, dec.bias, y[y >= 0])
+    _, out, hidden = model[0].read(x.to(dev), hidden)
+    h, y = out[-1], y.to(dev)
+    if cache is not None: return *cache.nll_and_hits(h, dec.weight, dec.bias, y), hidden
+    return *nll_and_hits(h[y >= 0], dec.weight, dec.bias, y[y >= 0]), hidden
 
 # %% ../nbs/04_lm_loader.ipynb #c33
 @torch.no_grad()
@@ -151,13 +151,12 @@ def evaluate_lm(
     nums, (rank, world) = nums[::-1] if backwards else nums, ranks()
     starts, L = column_starts(len(nums), min(bs, len(nums) - 1))
     sums, mine = np.zeros(3), np.array_split(starts, world)[rank]
-    with _reading(model):
-        if len(mine):
-            past = _warm_up(model[0], nums, mine, min(warm, L))
-            if cache is not None: cache.reset(past)
-            for t0 in tqdm(range(0, L, bptt), desc='evaluate', disable=not progress, leave=False):
-                nll, hit = _score(model, *window(nums, mine, L, t0, t0 + bptt), cache)
-                sums += nll.double().sum().item(), hit.sum().item(), len(nll)
+    if len(mine):
+        hidden, past = _warm_up(model[0], nums, mine, min(warm, L))
+        if cache is not None: cache = cache.beginning(past)
+        for t0 in tqdm(range(0, L, bptt), desc='evaluate', disable=not progress, leave=False):
+            nll, hit, hidden = _score(model, *window(nums, mine, L, t0, t0 + bptt), hidden, cache)
+            sums += nll.double().sum().item(), hit.sum().item(), len(nll)
     nll, hits, n = sum_over_ranks(*sums)
     return dict(loss=nll / n, perplexity=math.exp(min(nll / n, 700)), accuracy=hits / n, n_tokens=int(n))
 
@@ -179,6 +178,14 @@ class ContinuousCache:
     ):
         "Forget everything but `past`."
         self.past = past
+
+    def beginning(self,
+        past:tuple|None=None, # as for `reset`
+    ) -> 'ContinuousCache': # another with the same settings, which remembers nothing but `past`
+        "A cache for one reading: several may go on at once."
+        new = copy.copy(self)
+        new.reset(past)
+        return new
 
     def votes(self,
         h, # states, (sl, bs, d)

@@ -5,7 +5,7 @@ __all__ = ['TAUGHT', 'FORMAT_VERSION', 'classifier_size', 'lm_size', 'train_clas
            'match_confidence', 'load_classifier', 'occlusion', 'Explanation', 'evaluate', 'predict_file']
 
 # %% ../nbs/06a_predict.ipynb #c3
-import csv, hashlib, html, json, math, os, sys, tempfile, textwrap
+import copy, csv, hashlib, html, json, math, os, sys, tempfile, textwrap
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -265,7 +265,20 @@ def fit(self:ULMFiTClassifier,
     y, # a label for each; several for each: lists, or rows of 0 and 1
     unlabelled=None, # more documents of the same kind, for the language model
 ) -> ULMFiTClassifier: # itself
-    "Fine-tune the language model to all the text, then train the classifier on the labels."
+    "Fine-tune the language model to all the text, then train the classifier on the labels; an error or a stop leaves what was learnt before."
+    return self._learn_beside(X, y, unlabelled)
+
+@patch
+def _learn_beside(self:ULMFiTClassifier, *args):
+    "Learn in a copy, and take over what is learnt in one step, when all is there."
+    beside = copy.copy(self)
+    beside._learn(*args)
+    vars(self).update({k: v for k, v in vars(beside).items() if k.endswith('_')})
+    return self
+
+@patch
+def _learn(self:ULMFiTClassifier, X, y, unlabelled):
+    "What `fit` does, step by step."
     docs = check_docs(X, 'X', 2)
     self.kind_, ids, self.classes_ = encode_targets(y, len(docs))
     more = check_docs([] if unlabelled is None else unlabelled, 'unlabelled')
@@ -273,14 +286,13 @@ def fit(self:ULMFiTClassifier,
     if not 0 <= self.teach <= 1: raise InputError(f'teach is {self.teach}: it must be between 0 and 1')
     if self.teach and self.kind_ == 'multi': raise InputError('teach: LSA teaches one label a text; with several, set teach=0')
     if self.teach and len(more) < 2: raise InputError(f'teach is {self.teach}, but there is nothing to label: give fit more documents as `unlabelled`, or set teach=0')
-    self.n_fields_, self.members_, self.runs_ = _n_fields(docs[0]), [], {}
+    self.n_fields_, self.runs_ = _n_fields(docs[0]), {}
     with tempfile.TemporaryDirectory() if self.work is None else nullcontext(self.work) as work:
         lms = {d: self._language_model(d, docs, more, Path(work)) for d in self._directions()}
         trn, val = hold_out(ids, 0 if share == 'cross' else share, self.seed)
         self.members_ = self._train(lms, docs, ids, trn, val, more, Path(work))
         self._calibrate(share, lms, docs, ids, val, more, Path(work))
     if self.work is None: self.runs_ = {}
-    return self
 
 # %% ../nbs/06a_predict.ipynb #c57
 @patch
@@ -415,10 +427,10 @@ def by_member(self:ULMFiTClassifier,
     chunk:int=4096, # documents at a time
 ) -> dict: # name → log probabilities, [n, classes] or [n, labels, 2] of no and yes, before the average is tempered
     "What each member says by itself."
-    docs = self._checked(X)
-    parts = [_members_say(self.members_, docs[i:i + chunk]) for i in range(0, len(docs), chunk)]
-    said = map(np.concatenate, zip(*parts)) if parts else [np.empty((0, *self._shape()))] * len(self.members_)
-    return dict(zip(_names_of(self.members_), said))
+    docs, members = self._checked(X), self.members_
+    parts = [_members_say(members, docs[i:i + chunk]) for i in range(0, len(docs), chunk)]
+    said = map(np.concatenate, zip(*parts)) if parts else [np.empty((0, *self._shape()))] * len(members)
+    return dict(zip(_names_of(members), said))
 
 @patch
 def log_proba(self:ULMFiTClassifier,
@@ -426,7 +438,8 @@ def log_proba(self:ULMFiTClassifier,
     chunk:int=4096, # documents at a time
 ) -> np.ndarray: # [n, classes], or [n, labels, 2] of no and yes
     "Log probabilities: the members' mean, tempered."
-    return temper(pool(list(self.by_member(X, chunk).values())), self.temperature_)
+    model = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
+    return temper(pool(list(model.by_member(X, chunk).values())), model.temperature_)
 
 @patch
 def _shape(self:ULMFiTClassifier): return (len(self.classes_), 2) if self.kind_ == 'multi' else (len(self.classes_),)
@@ -446,6 +459,7 @@ def predict(self:ULMFiTClassifier,
     least:float=0., # no answer, None, where the best class has less probability
 ) -> np.ndarray: # a label for each; rows of 0 and 1 if a document may have several
     "The most probable class, or the labels that are likelier than not."
+    self = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
     p = self.predict_proba(X)
     if not 0 <= least <= 1: raise InputError(f'least is {least}: a probability between 0 and 1')
     if self.kind_ == 'multi':
@@ -698,6 +712,7 @@ def explain(self:ULMFiTClassifier,
     most:int=256, # most readings; a text of more words is taken in runs of neighbours
 ) -> Explanation: # words, scores, and the picture
     "What each word adds to the log-odds of a label: the log-odds with it, less those without it."
+    self = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
     doc, = self._checked([text])
     words, cuts, free = self._cut_up(doc)
     log_p = self.log_proba([doc])[0]

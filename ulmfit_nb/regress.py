@@ -6,7 +6,7 @@
 __all__ = ['check_numbers', 'ULMFiTRegressor', 'load_regressor']
 
 # %% ../nbs/06c_regress.ipynb #06c00004
-import json, tempfile
+import copy, json, tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class ULMFiTRegressor(RegressorMixin, BaseEstimator):
         self.drop_mult, self.precision, self.max_vocab, self.min_freq, self.keep_words = drop_mult, precision, max_vocab, min_freq, keep_words
         self.lm_options, self.options, self.work, self.seed, self.progress = lm_options, options, work, seed, progress
 
-    _directions, _corpus, _language_model = (getattr(ULMFiTClassifier, k) for k in ('_directions', '_corpus', '_language_model'))
+    _directions, _corpus, _language_model, _learn_beside = (getattr(ULMFiTClassifier, k) for k in ('_directions', '_corpus', '_language_model', '_learn_beside'))
 
 # %% ../nbs/06c_regress.ipynb #06c00022
 @patch
@@ -73,14 +73,18 @@ def fit(self:ULMFiTRegressor,
     y, # a number for each
     unlabelled=None, # more documents of the same kind, for the language model
 ) -> ULMFiTRegressor: # itself
-    "Fine-tune the language model to all the text, then learn the numbers."
+    "Fine-tune the language model to all the text, then learn the numbers; an error or a stop leaves what was learnt before."
+    return self._learn_beside(X, y, unlabelled)
+
+@patch
+def _learn(self:ULMFiTRegressor, X, y, unlabelled):
+    "What `fit` does, step by step."
     docs = check_docs(X, 'X', 2)
     y, more = check_numbers(y, len(docs)), check_docs([] if unlabelled is None else unlabelled, 'unlabelled')
     self.n_fields_, self.runs_, self.mean_, self.scale_ = _n_fields(docs[0]), {}, float(y.mean()), float(y.std())
     with tempfile.TemporaryDirectory() if self.work is None else nullcontext(self.work) as work:
         self.members_ = [self._network(d, self._language_model(d, docs, more, Path(work)), docs, y, Path(work)) for d in self._directions()]
     if self.work is None: self.runs_ = {}
-    return self
 
 @patch
 def _network(self:ULMFiTRegressor, direction, lm, docs, y, work):
@@ -106,6 +110,7 @@ def predict(self:ULMFiTRegressor,
     X, # documents
 ) -> np.ndarray: # float64, [n]: a number for each, in the order given; the mean of the networks
     "The number that belongs to each text."
+    self = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
     check_is_fitted(self, 'members_')
     docs = check_docs(X, fields=self.n_fields_)
     if not docs: return np.empty(0)

@@ -40,16 +40,17 @@ class _Remembered:
 
     def __call__(self, pieces): # a list of tuples of tokens
         if len(self.young) >= self.limit: self._forget()
-        found = list(map(self.young.get, pieces))
-        new = {p for p in compress(pieces, map(not_, found)) if p not in self.young}
+        old, young = self.old, self.young # another thread may forget while this one reads
+        found = list(map(young.get, pieces))
+        new = {p for p in compress(pieces, map(not_, found)) if p not in young}
         if not new: return found
-        self._learn(new)
-        return list(map(self.young.get, pieces))
+        self._learn(new, old, young)
+        return list(map(young.get, pieces))
 
-    def _learn(self, new):
-        unknown = [p for p in new if p not in self.old]
-        self.young.update((p, self.old[p]) for p in new.difference(unknown))
-        if unknown: self.young.update(zip(unknown, (tuple(map(intern, o)) for o in self.cut(unknown))))
+    def _learn(self, new, old, young):
+        unknown = [p for p in new if p not in old]
+        young.update((p, old[p]) for p in new.difference(unknown))
+        if unknown: young.update(zip(unknown, (tuple(map(intern, o)) for o in self.cut(unknown))))
 
     def _forget(self):
         self.old, self.young = self.young, {'\n': ('\n',)}
@@ -75,7 +76,7 @@ class PieceTokenizer:
         self.rules = list(rules)
         self._text_rules, self._piece_rules = _split_rules(self.rules)
         self._across = [r.across for r in self._piece_rules if r.across]
-        self._remembered, self._renew, self._lock = _Remembered(self._cut_pieces, renew=renew), renew, Lock()
+        self._remembered, self._renew, self._lock, self._torn = _Remembered(self._cut_pieces, renew=renew), renew, Lock(), False
         self._memory = PieceMemory(lambda *a: self._cut_new(*a)) if self._text_rules in [o[:1] for o in _KNOWN] and _KNOWN_RULES.issuperset(self._piece_rules) else None
 
     def _number(self, i): return [str(i)]
@@ -149,8 +150,8 @@ class _Words:
         return spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), self.exceptions, self.prefix, self.suffix, self.infix, self.token, self.url)
 
     def __call__(self, x):
-        self.tok = self.tok or self.bare()
-        return [t.text for t in self.tok(x)]
+        tok = self.tok = self.tok or self.bare() # another thread may forget it meanwhile
+        return [t.text for t in tok(x)]
 
 # %% ../nbs/01_tokenize.ipynb #nc38b1ac
 @lru_cache(64)
@@ -558,8 +559,10 @@ def proc_packed(self:PieceTokenizer,
     m = self._memory
     if m is None or not docs: return _pack([self.proc_doc(o) for o in docs])
     with self._lock: # a tokenizer may be shared by threads
-        if m.full: self._forget()
+        if m.full or self._torn: self._forget()
+        self._torn = True # what a call learns that is stopped half-way is forgotten by the next
         ids, lengths = map(np.concatenate, zip(*map(self._numbers, _batches(docs))))
+        self._torn = False
         return *compact(m, ids), lengths
 
 @patch
