@@ -407,7 +407,7 @@ def _classes_in(rows, path, n_lbls, min_lbl, named, skipped=None):
         cells = [o.strip() for o in row[:n_lbls]]
         counts.update(filter(None, cells))
         if n == 1: first = cells
-        if n <= 10_000: texts.add(row[-1])
+        if n <= 10_000: texts.add(hash(row[-1]))
     classes = read_classes(path)
     if classes and (not counts or _fits(classes, counts, min_lbl)): return classes
     for c in first:
