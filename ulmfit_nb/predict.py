@@ -483,6 +483,8 @@ def report(self:ULMFiTClassifier,
 @patch
 def _measured(self:ULMFiTClassifier, log_p, ids): return _figures(self, log_p, ids)
 
+def _figures(model, log_p, y): return (measure_labels if model.kind_ == 'multi' else measure)(log_p, y, model.classes_)
+
 @patch
 def _both(self:ULMFiTClassifier): return [m.direction for m in self.members_] == ['fwd', 'bwd']
 
@@ -742,8 +744,6 @@ def _label_columns(ids, names, classes, path):
     return (ids[:, columns] if {*columns} == {*range(len(classes))} else ids).astype(np.float32)
 
 def _as_model(model): return model if hasattr(model, 'predict_proba') else load_classifier(model)
-
-def _figures(model, log_p, y): return (measure_labels if model.kind_ == 'multi' else measure)(log_p, y, model.classes_)
 
 # %% ../nbs/06a_predict.ipynb #c123
 def evaluate(
