@@ -384,9 +384,10 @@ _HEADERS = {'label', 'labels', 'class', 'category', 'target', 'sentiment', 'rati
 
 def _fits(classes, counts, min_lbl):
     "Are these the names of the classes that are counted, but for a slip here and there?"
-    if any(c in classes and not _is_numeric(c) for c in counts): return True
     find = class_finder(classes, min_lbl)
-    return sum(k for c, k in counts.items() if find(c) is not None) >= .9 * counts.total()
+    others = [k for c, k in counts.items() if find(c) is None]
+    if sum(others) <= .1 * counts.total(): return True
+    return max(others) == 1 and any(c in classes and not _is_numeric(c) for c in counts)
 
 def _is_header(label, counts):
     "Does a label of the first row stand above the others rather than among them?"

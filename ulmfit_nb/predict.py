@@ -9,7 +9,7 @@ import csv, hashlib, html, json, math, os, sys, tempfile, textwrap
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 # %% ../nbs/06a_predict.ipynb #c4
@@ -840,16 +840,22 @@ def predict_file(
     chunk:int=512, # documents answered at a time
 ) -> int: # number of documents
     "Answer every document of a file, in order, without holding the file in memory."
-    model, n, format, docs = _as_model(model), 0, _format_of(out, format), _stream(src, n_lbls)
-    first = list(islice(docs, chunk)) # an unusable file is noticed before anything is written
+    model, n, format = _as_model(model), 0, _format_of(out, format)
+    answers = _answered(model, _stream(src, n_lbls), chunk)
+    first = next(answers, ([], [])) # an unusable file is noticed before anything is written
     with _sink(out) as f:
         write = _writer(f, format, model.classes_)
-        while some := first or list(islice(docs, chunk)):
-            first = []
-            p = model.predict_proba(some).round(6)
-            for label, row in zip(_said(model, p), p.tolist()): write(label, row)
-            f.flush(); n += len(some)
+        for labels, rows in chain([first], answers):
+            for label, row in zip(labels, rows): write(label, row)
+            f.flush()
+            n += len(rows)
     return n
+
+def _answered(model, docs, chunk):
+    "The labels and probabilities of documents, a chunk at a time."
+    while some := list(islice(docs, chunk)):
+        p = model.predict_proba(some).round(6)
+        yield _said(model, p), p.tolist()
 
 def _said(model, p):
     "The label of each document; of several labels, a list."
