@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from tqdm.auto import tqdm
-from .fixup import InputError, data_folder, fixup, load_standard, open_text, overlap, split_train_valid, write_standard
+from .fixup import InputError, class_ids, data_folder, fixup, load_standard, open_text, overlap, split_train_valid, write_standard
 from .tokenize import Tokenizer, tokenizer_from_config
 from .vocab import Corpus, Vocab, count_tokens, make_vocab, prepare
 from .awd_lstm import get_language_model
@@ -188,11 +188,13 @@ def load_task(
     "Read a task."
     folder = _task_folder(name)
     if not _find(folder, 'test.csv'): raise InputError(f'{folder}: there is no test.csv to be scored on')
-    (x, y, classes), (tx, ty, _) = load_standard(_find(folder, 'train.csv')), load_standard(_find(folder, 'test.csv'))
+    x, y, classes = load_standard(_find(folder, 'train.csv'), named=True)
+    tx, ty, named = load_standard(test := _find(folder, 'test.csv'), named=True)
+    ty = class_ids([named[i] for i in ty], classes, test, 1)
     unsup = _find(folder, 'unsup.txt')
     if unsup:
         with open_text(unsup) as f: unsup = [line for line in f if line.strip()]
-    return Task(x, y, tx, ty, classes or [str(c) for c in range(max(y.max(), ty.max()) + 1)], unsup or [])
+    return Task(x, y, tx, ty, classes, unsup or [])
 
 # %% ../nbs/07_ablations.ipynb #c25
 def balanced_sample(

@@ -17,7 +17,7 @@ import numpy as np, pandas as pd, torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from fastcore.basics import patch
-from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, open_text, read_standard, load_standard, undo_rules, write_standard
+from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, class_finder, class_ids, iter_lines, iter_standard, load_standard, open_text, table_ending, undo_rules, write_standard
 from .tokenize import tokenizer_from_config
 from .vocab import Vocab, prepare
 from .learner import ModelData, finetune_lm
@@ -495,7 +495,9 @@ def report(self:ULMFiTClassifier,
     return pd.DataFrame({k: {m: v for m, v in self._measured(l, ids).items() if m in keep} for k, l in said.items()}).T
 
 @patch
-def _measured(self:ULMFiTClassifier, log_p, ids): return (measure_labels if self.kind_ == 'multi' else measure)(log_p, ids, self.classes_)
+def _measured(self:ULMFiTClassifier, log_p, ids): return _figures(self, log_p, ids)
+
+def _figures(model, log_p, y): return (measure_labels if model.kind_ == 'multi' else measure)(log_p, y, model.classes_)
 
 @patch
 def _both(self:ULMFiTClassifier): return [m.direction for m in self.members_] == ['fwd', 'bwd']
@@ -610,7 +612,7 @@ def _load_one(folder):
     if (folder/'config.json').exists():
         m = _member(folder)
         return _assembled([m], m.config.get('calibration', dict(method='none', n=0, temperature=1.)), dict(directions=m.direction))
-    if (folder/'serve.json').exists(): raise InputError(f'{folder}: an export; load_served reads it, and so does `ulmfit predict --no-explain`')
+    if (folder/'serve.json').exists(): raise InputError(f'{folder}: an export, which answers and can be scored (load_served, `ulmfit predict --no-explain`, `ulmfit evaluate`); for more, give the classifier that it was made from')
     about = _contents(folder, 'no classifier here (neither classifier.json nor config.json)')
     if about.get('kind') == 'regressor': raise InputError(f'{folder}: holds a regressor; load_regressor reads it')
     try: members, calibration, classes, params = [folder/n for n in about['members']], about['calibration'], about['classes'], about['params']
@@ -739,33 +741,41 @@ def _log_odds(self:ULMFiTClassifier, texts, cuts, c):
     return log_p[:, c] - np.logaddexp.reduce(np.delete(log_p, c, 1), 1)
 
 # %% ../nbs/06a_predict.ipynb #c122
-def _csv_labels(ids, names, classes, path):
-    "Labels of a CSV as the model's class numbers, by name where there are names, else by value."
-    y = np.asarray(names)[ids] if names else ids
-    if names and not set(np.unique(y).tolist()) <= set(classes.tolist()) and set(np.unique(ids).tolist()) <= set(classes.tolist()): y = ids
-    try: return encode_labels(y, len(y), classes)[0]
-    except InputError as e: raise InputError(f'{path}: {e}') from None
+def _table_targets(path, n_lbls, model):
+    "Documents of a table, and their labels as the model's class ids or rows of 0 and 1."
+    docs, ids, names = load_standard(path, n_lbls)
+    classes = model.classes_.tolist()
+    if model.kind_ == 'multi': return docs, _label_columns(ids, names, classes, path)
+    if n_lbls != 1: raise InputError(f'{path}: n_lbls is {n_lbls}, but the model gives one label to each document')
+    numbered = names and classes == list(range(len(names))) and not any(map(class_finder(classes), names)) # the model learnt the file's ids
+    return docs, class_ids(ids.tolist() if numbered or not names else [names[i] for i in ids], classes, path, 1)
 
-def _as_model(model): return model if isinstance(model, ULMFiTClassifier) else load_classifier(model)
+def _label_columns(ids, names, classes, path):
+    "Columns of 0 and 1 in the order of the model's labels."
+    ids = ids.reshape(len(ids), -1)
+    if ids.shape[1] != len(classes): raise InputError(f'{path}: n_lbls is {ids.shape[1]}, but the model has {len(classes)} labels ({_listed(classes)}): give a column of 0 and 1 for each')
+    for i in np.flatnonzero(~np.isin(ids, (0, 1)).all(1)): raise InputError(f'{path}, row {i + 1}: columns of labels are made of 0 and 1')
+    columns = [*map(class_finder(names or []), classes)]
+    return (ids[:, columns] if {*columns} == {*range(len(classes))} else ids).astype(np.float32)
+
+def _as_model(model): return model if hasattr(model, 'predict_proba') else load_classifier(model)
 
 # %% ../nbs/06a_predict.ipynb #c123
 def evaluate(
-    model, # folder of a classifier, a list of folders to be averaged, or a fitted `ULMFiTClassifier`
-    data, # a CSV in the standard format (labels first), or (docs, labels)
+    model, # folder of a classifier, a list of folders to be averaged, a fitted `ULMFiTClassifier`, or what `load_served` returns
+    data, # a table in the standard format (labels first), or (docs, labels)
     *,
-    n_lbls:int=1, # label columns of the CSV
+    n_lbls:int=1, # label columns of the table; of a model that gives several labels, as many as there are labels
 ) -> dict: # accuracy with its interval, loss, calibration error, per-class scores, confusion matrix; `members` holds each alone
     "Score a classifier on labelled documents."
     model = _as_model(model)
-    if isinstance(data, (str, Path)):
-        docs, ids, names = load_standard(data, n_lbls)
-        y = _csv_labels(ids, names, model.classes_, data)
+    if isinstance(data, (str, Path)): docs, y = _table_targets(data, n_lbls, model)
     else:
         docs = check_docs(data[0], 'docs', 1)
         y = encode_targets(data[1], len(docs), model.classes_)[1]
-    said = model.by_member(docs)
-    out = model._measured(temper(pool(list(said.values())), model.temperature_), y)
-    if len(said) > 1: out['members'] = {k: {m: v for m, v in model._measured(l, y).items() if m in ('accuracy', 'loss', 'calibration_error')} for k, l in said.items()}
+    said = model.by_member(docs) if hasattr(model, 'by_member') else {'all': model.log_proba(docs)}
+    out = _figures(model, temper(pool(list(said.values())), model.temperature_) if hasattr(model, 'by_member') else said['all'], y)
+    if len(said) > 1: out['members'] = {k: {m: v for m, v in _figures(model, l, y).items() if m in ('accuracy', 'loss', 'calibration_error')} for k, l in said.items()}
     return out
 
 # %% ../nbs/06a_predict.ipynb #06a0di02
@@ -806,12 +816,7 @@ def _label_tables(docs, log_p, ids, classes, k):
 # %% ../nbs/06a_predict.ipynb #c129
 def _stream(src, n_lbls):
     "Documents of a file or of standard input, one after the other."
-    if str(src) != '-' and '.csv' in Path(src).suffixes:
-        yield from chain.from_iterable(docs for docs, _ in read_standard(src, n_lbls, chunksize=1000))
-    else:
-        with nullcontext(sys.stdin) if str(src) == '-' else open_text(src) as f:
-            try: yield from (line.rstrip('\r\n') for line in f)
-            except UnicodeDecodeError as e: raise InputError(f'{src}: not UTF-8 ({e.reason}); save the file as UTF-8') from None
+    return iter_standard(src, n_lbls) if str(src) != '-' and table_ending(src) else iter_lines(src)
 
 @contextmanager
 def _sink(out):
@@ -841,25 +846,31 @@ def _format_of(out, format):
 
 # %% ../nbs/06a_predict.ipynb #c131
 def predict_file(
-    model, # folder of a classifier, a list of folders to be averaged, or a fitted `ULMFiTClassifier`
-    src, # .txt (one document a line) or .csv of text columns, plain, .xz or .gz; '-': lines of standard input
+    model, # folder of a classifier, a list of folders to be averaged, a fitted `ULMFiTClassifier`, or what `load_served` returns
+    src, # .txt (one document a line), or .csv, .tsv (plain, .xz or .gz) or .parquet of text columns; '-': lines of standard input
     out='-', # .csv or .jsonl; '-': standard output
     *,
-    n_lbls:int=0, # label columns of a CSV, to be passed over
+    n_lbls:int=0, # label columns of a table, to be passed over
     format:str|None=None, # 'csv' or 'jsonl'; None: by the name of `out`, else csv
     chunk:int=512, # documents answered at a time
 ) -> int: # number of documents
     "Answer every document of a file, in order, without holding the file in memory."
-    model, n, format, docs = _as_model(model), 0, _format_of(out, format), _stream(src, n_lbls)
-    first = list(islice(docs, chunk)) # an unusable file is noticed before anything is written
+    model, n, format = _as_model(model), 0, _format_of(out, format)
+    answers = _answered(model, _stream(src, n_lbls), chunk)
+    first = next(answers, ([], [])) # an unusable file is noticed before anything is written
     with _sink(out) as f:
         write = _writer(f, format, model.classes_)
-        while some := first or list(islice(docs, chunk)):
-            first = []
-            p = model.predict_proba(some).round(6)
-            for label, row in zip(_said(model, p), p.tolist()): write(label, row)
-            f.flush(); n += len(some)
+        for labels, rows in chain([first], answers):
+            for label, row in zip(labels, rows): write(label, row)
+            f.flush()
+            n += len(rows)
     return n
+
+def _answered(model, docs, chunk):
+    "The labels and probabilities of documents, a chunk at a time."
+    while some := list(islice(docs, chunk)):
+        p = model.predict_proba(some).round(6)
+        yield _said(model, p), p.tolist()
 
 def _said(model, p):
     "The label of each document; of several labels, a list."

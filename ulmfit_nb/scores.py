@@ -9,23 +9,39 @@ __all__ = ['check_docs', 'encode_labels', 'encode_targets', 'hold_out', 'temper'
 
 # %% ../nbs/06_scores.ipynb #5c0re004
 import math, sys, textwrap, warnings
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
 # %% ../nbs/06_scores.ipynb #5c0re005
 import numpy as np
-from .fixup import InputError
+from .fixup import InputError, class_finder, class_ids, listed as _listed
 
 # %% ../nbs/06_scores.ipynb #c10
+def _no_list(X, where, one='text'):
+    "Complain about what holds texts or labels, but is no list of them."
+    if isinstance(X, (str, bytes, bytearray, memoryview)): raise InputError(f"{where} is a single text: {'put it in a list' if isinstance(X, str) else 'decode it and put it in a list'}")
+    if isinstance(X, (set, frozenset)): raise InputError(f'{where} is a {type(X).__name__}, which has no order: give a list')
+    columns = list(X) if isinstance(X, Mapping) else [] if hasattr(X, 'iloc') else list(getattr(X, 'column_names', getattr(X, 'columns', [])))
+    if columns or isinstance(X, Mapping):
+        column = one if one in columns else columns[0] if columns else one
+        raise InputError(f"{where} is a {type(X).__name__} of columns: give one of them, {where}[{column!r}]")
+
 def _rows_of(X, where):
     "The documents of a list, array, Series or DataFrame, still unchecked."
-    if isinstance(X, (str, bytes)): raise InputError(f'{where} is a single text: put it in a list')
+    _no_list(X, where)
     if hasattr(X, 'iloc') and X.ndim == 2: X = X.to_numpy(dtype=object)
     if isinstance(X, np.ndarray) and X.ndim == 2: return [r[0] if len(r) == 1 else tuple(r) for r in X.tolist()]
-    try: return list(X)
+    try: return list(X.to_pylist() if hasattr(X, 'to_pylist') else X)
     except TypeError: raise InputError(f'{where} is {type(X).__name__}: give a list of texts') from None
 
 def _wrong(doc):
     "The first part of a document that is not text, in a list of its own; else an empty list."
     return [x for x in (doc if isinstance(doc, (tuple, list)) and len(doc) else [doc]) if not isinstance(x, str)][:1]
+
+def _remedy(x):
+    "What to do about a document that is not text."
+    if isinstance(x, Mapping): return "give the text in it alone, such as row['text']"
+    return 'decode it' if isinstance(x, bytes) else 'fill it or drop the row'
 
 # %% ../nbs/06_scores.ipynb #c11
 def check_docs(
@@ -38,7 +54,7 @@ def check_docs(
     docs = _rows_of(X, where)
     if len(docs) < least: raise InputError(f"{where} holds {len(docs) or 'no'} documents (n_samples={len(docs)}): give at least {least}")
     for i, d in enumerate(docs):
-        for x in _wrong(d): raise InputError(f'{where}, row {i}: {textwrap.shorten(repr(x), 40)} is not text but {type(x).__name__}; fill it or drop the row')
+        for x in _wrong(d): raise InputError(f'{where}, row {i}: {textwrap.shorten(repr(x), 40)} is not text but {type(x).__name__}; {_remedy(x)}')
     n = [_n_fields(d) for d in docs]
     for i, k in enumerate(n):
         if k != n[0]: raise InputError(f'{where}, row {i}: {k} text field(s) where row 0 has {n[0]}')
@@ -55,29 +71,38 @@ def encode_labels(
 ) -> tuple: # class numbers (int64 [n]), classes (array)
     "Labels as numbers, and the classes those numbers stand for."
     import pandas as pd
-    y = y if isinstance(y, np.ndarray) else pd.Series(y).to_numpy()
-    if y.ndim != 1 or any(isinstance(v, (list, tuple, set, dict, np.ndarray)) for v in y[:100]): raise InputError('y holds lists: give one label for each document')
+    try: y = y if isinstance(y, np.ndarray) else pd.Series(y).to_numpy()
+    except UnicodeEncodeError: y = np.array(list(y), dtype=object) # half a character, which is refused below
+    if y.ndim != 1 or y.dtype == object and any(isinstance(v, (list, tuple, set, dict, np.ndarray)) for v in y): raise InputError('y holds lists: give one label for each document')
     if len(y) != n: raise InputError(f'X holds {n} documents but y {len(y)} labels')
     for i in np.flatnonzero(pd.isna(y)): raise InputError(f'y, row {i}: the label is missing ({y[i]})')
-    if y.dtype.kind == 'f' and (y != np.floor(y)).any(): raise InputError(f'Unknown label type: y holds {y[y != np.floor(y)][0]}: labels are classes, not measurements')
-    try: found = np.unique(y)
-    except TypeError: raise InputError('y mixes labels of different kinds: make them all strings or all numbers') from None
-    names = found if classes is None else np.asarray(classes)
+    names = _names_in(y) if classes is None else _storable(np.asarray(classes), 'classes')
     if len(names) < 2: raise InputError(f'y holds one class only ({names.tolist()}): a classifier needs at least two')
-    return _place(y, names, found), names
+    return class_ids(y.tolist(), names), names
 
 # %% ../nbs/06_scores.ipynb #c15
-def _place(y, names, found):
-    "The place of each label among `names`; where names are strings, whole numbers are places already."
-    at = {c: i for i, c in enumerate(names.tolist())}
-    if y.dtype.kind in 'iu' and all(isinstance(c, str) for c in at) and 0 <= found.min() and found.max() < len(at): return y.astype(np.int64)
-    for i, v in enumerate(y.tolist()):
-        if v not in at: raise InputError(f'y, row {i}: unknown class {v!r}; known are {_listed(names)}')
-    return np.array([at[v] for v in y.tolist()], dtype=np.int64)
+def _names_in(y):
+    "The different labels in an array, sorted."
+    y = _storable(y, 'y')
+    if y.dtype.kind == 'f' and (bad := y[~np.isfinite(y) | (y != np.floor(y))]).size: raise InputError(f'Unknown label type: y holds {bad[0]}: labels are classes, not measurements')
+    try: return np.unique(y)
+    except TypeError: raise InputError('y mixes labels of different kinds: make them all strings or all numbers') from None
 
-def _listed(names, most=8):
-    "The first classes, for an error."
-    return ', '.join(map(str, names[:most])) + (f' … ({len(names)} in all)' if len(names) > most else '')
+def _storable(a, where):
+    "Labels as a file of JSON gives them back; one that it cannot hold is an error that names its row."
+    if a.dtype.kind in 'biuf': return a
+    out = np.empty(len(a), dtype=object)
+    for i, v in enumerate(a): out[i] = _plain_label(v, f'{where}, row {i}')
+    return out if a.dtype.kind == 'O' else a
+
+def _plain_label(v, where):
+    "A label as a plain value of Python."
+    v = v.item() if isinstance(v, np.generic) and not isinstance(v, (np.datetime64, np.timedelta64)) else v
+    if isinstance(v, Decimal) and v.is_finite() and v == v.to_integral_value(): return int(v)
+    if not isinstance(v, (str, int, float)): raise InputError(f'{where}: a label cannot be {type(v).__name__} ({textwrap.shorten(str(v), 40)}): a saved model gives back strings, whole numbers and truth values; make it one of these')
+    try: str(v).encode()
+    except UnicodeEncodeError: raise InputError(f'{where}: {v!r} is no text that can be saved: it holds half a character') from None
+    return v
 
 # %% ../nbs/06_scores.ipynb #5c0re102
 def encode_targets(
@@ -88,6 +113,7 @@ def encode_targets(
     "Labels of either kind as numbers, and the classes those numbers stand for."
     rows, names = _label_rows(y := _as_labels(y), classes)
     if rows is None: return 'single', *encode_labels(y, n, classes)
+    names = _storable(names, 'the labels')
     if len(rows) != n: raise InputError(f'X holds {n} documents but y {len(rows)} rows of labels')
     if not np.isin(rows, (0, 1)).all(): raise InputError(f'y holds {rows[~np.isin(rows, (0, 1))][0]}: rows of labels are made of 0 and 1')
     if rows.shape[1] != len(names): raise InputError(f'y has {rows.shape[1]} columns for {len(names)} classes')
@@ -98,6 +124,9 @@ def encode_targets(
 def _as_labels(y):
     "Labels as a list or an array: a single column lies down, lists of 0 and 1 of one length are rows."
     if y is None: raise InputError('a classifier requires y to be passed, but the target y is None')
+    _no_list(y, 'y', 'label')
+    if hasattr(y, 'toarray'): y = y.toarray()
+    if hasattr(y, 'to_pylist') or isinstance(y, Iterator): y = y.to_pylist() if hasattr(y, 'to_pylist') else list(y)
     if not hasattr(y, '__len__') and hasattr(y, '__array__'): y = np.asarray(y)
     if getattr(y, 'ndim', 1) == 2 and y.shape[1] == 1:
         warnings.warn('A column-vector y was passed when a 1d array was expected: it is taken as one label a document', UserWarning if 'sklearn' not in sys.modules else sys.modules['sklearn.exceptions'].DataConversionWarning)
@@ -109,17 +138,25 @@ def _as_labels(y):
 
 def _label_rows(y, classes):
     "Rows of 0 and 1 and the classes, if `y` holds several labels a document; else None, None."
-    if hasattr(y, 'columns'): return y.to_numpy(), np.asarray(y.columns if classes is None else classes)
+    if hasattr(y, 'columns'): return _columns(y, classes)
     if isinstance(y, np.ndarray) and y.ndim == 2: return y, np.arange(y.shape[1]) if classes is None else np.asarray(classes)
     if isinstance(y, np.ndarray) and y.dtype != object or not len(y) or not all(isinstance(v, (list, tuple, set, frozenset)) for v in y): return None, None
+    for i, v in enumerate(y):
+        if any(c is None or c != c for c in v): raise InputError(f'y, row {i}: a label is missing')
     try: names = np.asarray(sorted({c for v in y for c in v}) if classes is None else classes)
     except TypeError: raise InputError('y mixes labels of different kinds: make them all strings or all numbers') from None
-    at, rows = {c: i for i, c in enumerate(names.tolist())}, np.zeros((len(y), len(names)))
+    find, rows = class_finder(names), np.zeros((len(y), len(names)))
     for i, v in enumerate(y):
         for c in v:
-            if c not in at: raise InputError(f'y, row {i}: unknown class {c!r}; known are {_listed(names)}')
-            rows[i, at[c]] = 1
+            if find(c) is None: raise InputError(f'y, row {i}: unknown class {c!r}; known are {_listed(names)}')
+            rows[i, find(c)] = 1
     return rows, names
+
+def _columns(y, classes):
+    "Rows of 0 and 1 of a DataFrame, in the order of the classes."
+    if classes is None: return y.to_numpy(), np.asarray(y.columns)
+    of = class_ids(list(y.columns), classes, 'the columns of y')
+    return y.to_numpy()[:, np.argsort(of)] if len(of) == len(classes) else y.to_numpy(), np.asarray(classes)
 
 # %% ../nbs/06_scores.ipynb #c18
 def hold_out(

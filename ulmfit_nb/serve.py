@@ -386,15 +386,20 @@ class ServedClassifier:
             self.parts.append((part, Vocab.load(folder/name/'vocab.json'), tokenizer_from_config(m['tokenizer'], folder/name), m))
 
 # %% ../nbs/06b_serve.ipynb #5e00a038
+@patch(as_prop=True)
+def kind_(self:ServedClassifier) -> str: # 'single' or 'multi'
+    "Does it give one label to a text, or several?"
+    return self.about['kind']
+
 @patch
-def predict_proba(self:ServedClassifier,
+def log_proba(self:ServedClassifier,
     X, # documents
     bs:int=64, # documents a batch
-) -> np.ndarray: # [n, classes], columns as in `classes_`
-    "Probability of each class, in the order of the documents."
+) -> np.ndarray: # [n, classes], or [n, labels, 2] of no and yes
+    "Log probabilities: the members' mean, tempered."
     from ulmfit_nb.scores import check_docs, pool, temper
-    docs, multi = check_docs(X, fields=self.about['n_fields']), self.about['kind'] == 'multi'
-    if not docs: return np.empty((0, len(self.classes_)))
+    docs, multi = check_docs(X, fields=self.about['n_fields']), self.kind_ == 'multi'
+    if not docs: return np.empty((0, len(self.classes_), 2) if multi else (0, len(self.classes_)))
     cut, said = {}, []
     for part, vocab, tok, m in self.parts:
         key = json.dumps(m['tokenizer'], sort_keys=True)
@@ -402,8 +407,16 @@ def predict_proba(self:ServedClassifier,
         ids = [vocab.numericalize(t) for t in cut[key]]
         p = np.clip(part.proba([i[::-1] for i in ids] if m['direction'] == 'bwd' else ids, bs), 1e-12, 1)
         said.append(np.log(np.stack([np.clip(1 - p, 1e-12, 1), p], -1) if multi else p))
-    p = np.exp(temper(pool(said), self.about['temperature']))
-    return p[..., 1] if multi else p
+    return temper(pool(said), self.about['temperature'])
+
+@patch
+def predict_proba(self:ServedClassifier,
+    X, # documents
+    bs:int=64, # documents a batch
+) -> np.ndarray: # [n, classes], columns as in `classes_`
+    "Probability of each class, in the order of the documents."
+    p = np.exp(self.log_proba(X, bs))
+    return p[..., 1] if p.ndim == 3 else p
 
 @patch
 def predict(self:ServedClassifier,

@@ -237,13 +237,13 @@ def _articles(path):
 _LARGE = 50_000_000 # bytes
 
 def _kind(path, text):
-    if text not in ('auto', 'csv', 'lines', 'wiki', 'folder'): raise InputError(f'text={text!r}: known are auto, csv (Parquet too), lines, wiki, folder')
+    if text not in ('auto', 'csv', 'lines', 'wiki', 'folder'): raise InputError(f'text={text!r}: known are auto, csv (tabs and Parquet too), lines, wiki, folder')
     if path.is_dir(): return _folder_kind(path, text)
     if text != 'auto': return text
-    if '.csv' in path.suffixes or path.suffix == '.parquet': return 'csv'
+    if table_ending(path): return 'csv'
     return 'wiki' if _title.fullmatch(next(_lines(path), '')) else 'lines'
 
-def _text_files(path): return [f for f in _files_in(path) if f.suffix == '.txt']
+def _text_files(path): return [f for f in _files_in(path) if f.suffix.lower() == '.txt' and not f.name.endswith('classes.txt')]
 
 def _folder_kind(path, text):
     if text not in ('auto', 'folder'): raise InputError(f'{path}: a folder, but text={text!r} is for files; name the files in it')
@@ -258,10 +258,11 @@ def _document(path):
     if path.stat().st_size > _LARGE: raise InputError(f'{path}: too large for one document; name the file itself, to read a document a line')
     return _read_text(path)
 
-def _pairs(path, kind, n_lbls, min_lbl):
-    "Documents with their labels; None where a source has none"
-    if kind == 'csv':
-        for docs, labels in read_standard(path, n_lbls, chunksize=1000, min_lbl=min_lbl): yield from zip(docs, labels)
+def _pairs(path, kind, n_lbls, min_lbl, classes=None, labelled=True):
+    "Documents with their labels; None where a source has none, or where none are wanted"
+    if kind == 'csv' and not labelled: yield from ((x, None) for x in iter_standard(path, n_lbls))
+    elif kind == 'csv':
+        for docs, labels in read_standard(path, n_lbls, classes or (), chunksize=1000, min_lbl=min_lbl): yield from zip(docs, labels)
     elif kind == 'folder': yield from iter_texts(path, _folder_classes(path))
     elif kind == 'files': yield from ((_document(f), None) for f in _text_files(path))
     else: yield from ((x, None) for x in (_articles if kind == 'wiki' else _lines)(path))
@@ -357,13 +358,18 @@ def _opened(path, text):
     if text != 'auto' or not path.is_dir() or _folder_classes(path) or _text_files(path): return [path]
     return _files_in(path) or [path]
 
-def _sources(src, text):
+def _classes_of(paths, kinds, n_lbls, min_lbl):
+    "The classes that labelled sources have in common: listed ones must be the same, names that stand in tables alone are put together."
+    each = [_folder_classes(p) if k == 'folder' else file_classes(p, n_lbls, min_lbl) for p, k in zip(paths, kinds)]
+    if all(k == 'csv' and c and c != read_classes(p) for p, k, c in zip(paths, kinds, each)): return sorted(set().union(*each))
+    if any(c != each[0] for c in each): raise InputError(f'{paths[0]} and others: their classes differ; prepare them one by one')
+    return each[0]
+
+def _sources(src, text, n_lbls=1, min_lbl=0):
     paths = [p for o in (src if isinstance(src, (list, tuple)) else [src]) for p in _opened(Path(o), text)]
     kinds = [_kind(p, text) for p in paths]
-    classes = [_folder_classes(p) if k == 'folder' else read_classes(p) if k == 'csv' else None for p, k in zip(paths, kinds)]
     labelled = all(k in ('csv', 'folder') for k in kinds)
-    if labelled and any(c != classes[0] for c in classes): raise InputError(f'{paths[0]} and others: their classes differ; prepare them one by one')
-    return paths, kinds, classes[0], labelled
+    return paths, kinds, _classes_of(paths, kinds, n_lbls, min_lbl) if labelled else None, labelled
 
 # %% ../nbs/02_vocab.ipynb #2ce208fd
 def _finished(out, key):
@@ -388,7 +394,7 @@ def prepare(
     src, # file, list of files, or folder: one sub-folder a class; .txt files, a document each; or other files, each read as if named
     out, # folder of the corpus; made when missing
     *,
-    text:str='auto', # 'csv' (or Parquet), 'lines' (one document a line), 'wiki' (`= Title =` begins one), 'folder', or 'auto'
+    text:str='auto', # 'csv' (tabs and Parquet too), 'lines' (one document a line), 'wiki' (`= Title =` begins one), 'folder', or 'auto'
     n_lbls:int=1, # label columns of a CSV
     min_lbl:int=0, # number of the first class in a CSV
     lang:str='en', # language of the words
@@ -402,14 +408,14 @@ def prepare(
     progress:bool=True, # show a bar?
 ) -> Corpus: # the corpus on disk
     "Raw text to a corpus on disk; goes on where it was stopped, and does nothing when nothing changed"
-    (paths, kinds, classes, labelled), out = _sources(src, text), Path(out)
+    (paths, kinds, classes, labelled), out = _sources(src, text, n_lbls, min_lbl), Path(out)
     if isinstance(vocab, (str, Path)): vocab = Vocab.load(vocab)
     tok = Tokenizer(lang) if tokenizer == 'spacy' else tokenizer
     settings = dict(kinds=kinds, n_lbls=n_lbls, min_lbl=min_lbl, classes=classes, limit=limit, part=_PART,
                     tokenizer=['subword', max_vocab, lang, RULES_VERSION] if tok == 'subword' else tok.config)
     key = dict(source=_fingerprint(paths, settings), vocab=vocab.hash if vocab else [max_vocab, min_freq])
     if _finished(out, key): return Corpus(out)
-    def pairs(): return islice(((x, y if labelled else None) for p, k in zip(paths, kinds) for x, y in _pairs(p, k, n_lbls, min_lbl)), limit)
+    def pairs(): return islice(((x, y if labelled else None) for p, k in zip(paths, kinds) for x, y in _pairs(p, k, n_lbls, min_lbl, classes, labelled)), limit)
     work = out/f'parts-{key["source"]}'
     if tok == 'subword': tok = _learn_subwords(pairs(), work, max_vocab, lang)
     files = _tokenise(pairs(), work, tok, n_workers, executor, progress)
