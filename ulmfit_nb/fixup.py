@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNK', 'PAD', 'BOS', 'FLD', 'TK_UP', 'TK_REP', 'TK_WREP', 'SPECIALS', 'FASTAI_TOKENS', 'CLASSES', 'RULES',
-           'RULES_VERSION', 'STRICT_RULES', 'InputError', 'data_folder', 'iter_texts', 'get_texts', 'shuffle_together',
-           'split_train_valid', 'open_text', 'write_standard', 'make_clas_folder', 'make_lm_folder', 'read_classes',
-           'read_standard', 'load_standard', 'overlap', 'fixup', 'piecewise', 'escape_markers', 'unescape_markers',
-           'replace_wrep', 'mark_caps', 'lowercase', 'replace_rep', 'squeeze', 'apply_rules', 'undo_rules']
+           'RULES_VERSION', 'STRICT_RULES', 'InputError', 'as_path', 'data_folder', 'iter_texts', 'get_texts',
+           'shuffle_together', 'split_train_valid', 'open_text', 'write_standard', 'make_clas_folder', 'make_lm_folder',
+           'read_classes', 'read_standard', 'load_standard', 'overlap', 'fixup', 'piecewise', 'escape_markers',
+           'unescape_markers', 'replace_wrep', 'mark_caps', 'lowercase', 'replace_rep', 'squeeze', 'apply_rules',
+           'undo_rules']
 
 # %% ../nbs/00_fixup.ipynb #7dbddbfa
 import csv, gzip, html, lzma, os, re, zlib
@@ -20,6 +21,14 @@ import numpy as np
 # %% ../nbs/00_fixup.ipynb #f68a377f
 class InputError(ValueError): "Input that cannot be used: one line that says what is wrong, where, and what to do"
 
+# %% ../nbs/00_fixup.ipynb #f1x00002
+def as_path(
+    path, # a path, as text or as a Path
+) -> Path: # the path, with the home folder in place of `~`
+    "A path as a shell reads it."
+    try: return Path(path).expanduser()
+    except RuntimeError: raise InputError(f'{path}: nobody of that name has a home folder here; write the path out') from None
+
 # %% ../nbs/00_fixup.ipynb #4958249b
 UNK, PAD, BOS, FLD = '_unk_', '_pad_', 'xbos', 'xfld'
 TK_UP, TK_REP, TK_WREP = 't_up', 'tk_rep', 'tk_wrep'
@@ -31,8 +40,8 @@ CLASSES = ['neg', 'pos', 'unsup']
 def data_folder() -> Path|None: # where the real text lies, None when there is none
     "`$ULMFIT_DATA`, else `shared/data` in this folder, a parent, or beside one"
     if given := os.environ.get('ULMFIT_DATA'):
-        if not Path(given).is_dir(): raise InputError(f'ULMFIT_DATA={given}: no such folder; correct it or unset it')
-        return Path(given)
+        if not as_path(given).is_dir(): raise InputError(f'ULMFIT_DATA={given}: no such folder; correct it or unset it')
+        return as_path(given)
     here = Path.cwd().resolve()
     return next((o/'shared'/'data' for o in [here, *here.parents] if (o/'shared'/'data').is_dir()), None)
 
@@ -62,7 +71,7 @@ def iter_texts(
     classes:list=CLASSES, # names of the sub-folders, in the order of their ids
 ): # iterator of (text, class id), files in sorted order
     "Read a corpus stored as class folders, a document at a time"
-    path = Path(path)
+    path = as_path(path)
     missing = [c for c in classes if not (path/c).is_dir()]
     if missing: raise InputError(f'{path}: no folder {", ".join(missing)}; name the class folders that are there')
     for i, c in enumerate(classes):
@@ -104,7 +113,7 @@ def open_text(
     mode:str='r', # 'r' or 'w'
 ): # a stream of text in UTF-8
     "Open a text file whatever it is packed with"
-    path = Path(path)
+    path = as_path(path)
     if mode == 'r' and not path.is_file(): raise InputError(f'{path}: no such file; check the path')
     opener = {'.xz': lzma.open, '.gz': gzip.open}.get(path.suffix, open)
     return opener(path, mode + 't', encoding='utf-8-sig' if mode == 'r' else 'utf-8', newline='')
@@ -121,7 +130,7 @@ def write_standard(
     name:str='train.csv', # .csv, .csv.xz or .csv.gz
 ) -> Path: # the file
     "Write labels first, then text, no header; and classes.txt beside it"
-    folder = Path(folder)
+    folder = as_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if len(texts) != len(labels): raise InputError(f'{len(texts)} texts but {len(labels)} labels; give each text its label')
     part = folder/f'.part.{name}'
@@ -147,7 +156,7 @@ def make_clas_folder(
         rows = [i for i, y in enumerate(labels) if classes[y] != 'unsup']
         x, y = shuffle_together([texts[i] for i in rows], [named.index(classes[labels[i]]) for i in rows], seed=seed)
         write_standard(folder, x, y, named, name)
-    return Path(folder)
+    return as_path(folder)
 
 # %% ../nbs/00_fixup.ipynb #529e0e7c
 def make_lm_folder(
@@ -159,14 +168,14 @@ def make_lm_folder(
     "Every document, label 0, split by chance"
     for name, rows in zip(['train.csv', 'test.csv'], split_train_valid(len(texts), valid, seed)):
         write_standard(folder, [texts[i] for i in rows], [0] * len(rows), ['text'], name)
-    return Path(folder)
+    return as_path(folder)
 
 # %% ../nbs/00_fixup.ipynb #ebfecd8c
 def read_classes(
     path, # classes.txt, or the folder it is in, or a data file beside it
 ) -> list|None: # class names in the order of their ids, None when there is no such file
     "Read the names of the classes"
-    path = Path(path)
+    path = as_path(path)
     f = path if path.name == 'classes.txt' else (path if path.is_dir() else path.parent)/'classes.txt'
     return [o.strip() for o in _read_text(f).splitlines() if o.strip()] if f.is_file() else None
 
@@ -241,7 +250,7 @@ def read_standard(
     "Read the standard format a chunk at a time"
     classes = read_classes(path) if classes is None else classes
     docs, labels = [], []
-    for x, y in _rows(Path(path), n_lbls, classes, min_lbl, skipped):
+    for x, y in _rows(as_path(path), n_lbls, classes, min_lbl, skipped):
         docs.append(x)
         labels.append(y)
         if len(docs) == chunksize:
