@@ -19,7 +19,7 @@ from .fixup import InputError, load_standard, open_text, read_classes, read_stan
 
 # %% ../nbs/08_cli.ipynb #08ai0001
 from .fixup import as_path
-from .checks import check_call, check_options, checked, whole
+from .checks import Bound, check_call, check_options, checked, whole
 
 # %% ../nbs/08_cli.ipynb #c9
 def _match(f, args, name):
@@ -568,7 +568,7 @@ def _ending(out, r):
         '', textwrap.indent(_usage(out), '  ')])
 
 # %% ../nbs/08_cli.ipynb #c58
-@checked
+@checked(valid=Bound(0, 1, below=True))
 def train(
     data, # CSV in the standard format: label first, text after
     out, # model folder to write; its run's files go to `out` + '.run'
@@ -577,9 +577,11 @@ def train(
     **options, # of `train_classifier` and `finetune_classifier`
 ) -> Path: # the model folder
     "Train a classifier on a language model; the same command continues after an interruption."
+    from ulmfit_nb.classifier import finetune_classifier
     from ulmfit_nb.formats import check_out
     from ulmfit_nb.predict import train_classifier
     check_out(out)
+    for f in (train_classifier, finetune_classifier): check_call(f, options)
     docs, y, names = _own_rows(data)
     if isinstance(valid, str):
         vdocs, vy, vnames = _own_rows(valid)
