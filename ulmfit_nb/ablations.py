@@ -39,7 +39,7 @@ from . import transfer
 
 # %% ../nbs/07_ablations.ipynb #07ai0001
 from .fixup import as_path
-from .checks import check_call, checked, differences, notice, whole
+from .checks import check_call, checked, differences, notice, whole_number
 from .formats import model_hash
 
 # %% ../nbs/07_ablations.ipynb #c11

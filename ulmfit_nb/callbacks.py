@@ -12,7 +12,7 @@ from pathlib import Path
 # %% ../nbs/05c_callbacks.ipynb #5c0b0005
 import numpy as np, torch
 from .fixup import InputError, as_path
-from .checks import checked, whole
+from .checks import checked, whole_number
 from .awd_lstm import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from .learner import Callback, _atomic, _bytes, _load_into
 
@@ -69,7 +69,7 @@ class SaveBest(Callback):
 # %% ../nbs/05c_callbacks.ipynb #5c0b0010
 class NTASGD(Callback):
     "Average the weights from the time when validation stops improving (AWD-LSTM, algorithm 1)."
-    @checked(n=whole(0))
+    @checked(n=whole_number(0))
     def __init__(self,
         n:int=5, # non-monotone interval, in measurements, >= 0
         metric:str='val_loss', # what is to fall

@@ -25,7 +25,7 @@ from . import transfer
 
 # %% ../nbs/06_classifier.ipynb #06ai0001
 from .fixup import as_path
-from .checks import Bound, checked, fingerprint, whole
+from .checks import Bound, checked, fingerprint, whole_number
 
 # %% ../nbs/06_classifier.ipynb #c8
 class TextDataset:
@@ -126,7 +126,7 @@ class SortishSampler(SortSampler):
 # %% ../nbs/06_classifier.ipynb #c24
 class TextLoader:
     "Padded batches of a `TextDataset` in a sampler's order; a train loader for `Learner`."
-    @checked(min_last=whole(0))
+    @checked(min_last=whole_number(0))
     def __init__(self,
         ds:TextDataset, # the documents
         bs:int=64, # texts in a batch

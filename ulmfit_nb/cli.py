@@ -19,7 +19,7 @@ from .fixup import InputError, load_standard, open_text, read_classes, read_stan
 
 # %% ../nbs/08_cli.ipynb #08ai0001
 from .fixup import as_path
-from .checks import Bound, check_call, check_options, checked, whole
+from .checks import Bound, check_call, check_options, checked, whole_number
 
 # %% ../nbs/08_cli.ipynb #c9
 def _match(f, args, name):
@@ -394,7 +394,7 @@ def _write(path, text):
     part.write_text(text, encoding='utf-8'); os.replace(part, path)
 
 # %% ../nbs/08_cli.ipynb #c48
-@checked(lm_epochs=whole(1))
+@checked(lm_epochs=whole_number(1))
 def quickstart(
     labels:int=QUICKSTART['labels'], # labelled documents, drawn evenly from the classes
     docs:int=QUICKSTART['docs'], # documents that the language model reads, the labelled ones included

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from tqdm.auto import tqdm
 from fastcore.basics import patch
 from .fixup import InputError, as_path
-from .checks import check_options, checked, describe, differences, fingerprint, notice, whole
+from .checks import check_options, checked, describe, differences, fingerprint, notice, whole_number
 from .tokenize import RULES_READ
 from .vocab import Corpus, prepare, text_hash
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
@@ -765,7 +765,7 @@ def pretrain(
 def _size(size):
     "The three numbers that `size` stands for."
     if isinstance(size, str) and size in SIZES: return SIZES[size]
-    if isinstance(size, (tuple, list)) and len(size) == 3 and all(n in whole(1) for n in size): return tuple(int(n) for n in size)
+    if isinstance(size, (tuple, list)) and len(size) == 3 and all(n in whole_number(1) for n in size): return tuple(int(n) for n in size)
     raise InputError(f"size is {size!r}: choose from {', '.join(SIZES)}, or give three whole numbers of at least 1")
 
 def _decides(verb, corpus, valid, direction, precision, **options):
@@ -777,7 +777,7 @@ def _decides(verb, corpus, valid, direction, precision, **options):
 
 def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init):
     "A learner on `corpus` whose model is new, or goes on from `init`."
-    (em, nh, nl), (trn, val), back = size, _streams(corpus, valid), direction == 'bwd'
+    (em, nh, nl), (trn, val), back = _size(size), _streams(corpus, valid), direction == 'bwd'
     md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
     torch.manual_seed(seed)
     model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
@@ -806,7 +806,7 @@ def _finish(out, learn, corpus, direction, inputs, recipe, compact=False, licenc
     return Path(out)
 
 # %% ../nbs/05a_learner.ipynb #c87
-@checked(epochs=whole(0))
+@checked(epochs=whole_number(0))
 def finetune_lm(
     lm, # folder of a language model, or the name of one that ships
     corpus, # folder made by `prepare` with the model's tokenizer, or a `Corpus`

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .fixup import InputError
-from .checks import Bound, checked, fingerprint, share
+from .checks import Bound, checked, fingerprint, fraction
 from .awd_lstm import nll_and_hits, _reading
 
 # %% ../nbs/04_lm_loader.ipynb #c9
@@ -173,7 +173,7 @@ def evaluate_lm(
 # %% ../nbs/04_lm_loader.ipynb #4a5d0b06
 class ContinuousCache:
     "Mix the words that followed similar states into a language model's prediction (Grave et al. 2017, equations 4 to 6)."
-    @checked(theta=Bound(0), lam=share(below=True))
+    @checked(theta=Bound(0), lam=fraction(below=True))
     def __init__(self,
         window:int=2000, # W: how many words back it remembers, at least 1
         theta:float=0.66, # θ: how much more the most similar states count, >= 0

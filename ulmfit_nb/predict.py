@@ -30,7 +30,7 @@ from . import transfer
 
 # %% ../nbs/06a_predict.ipynb #06ai0003
 from .fixup import as_path
-from .checks import Bound, check_call, check_options, checked, describe, differences, notice, whole
+from .checks import Bound, check_call, check_options, checked, describe, differences, notice, whole_number
 from .formats import check_out
 
 # %% ../nbs/06a_predict.ipynb #c21
@@ -140,7 +140,7 @@ def train_classifier(
     **tuning, # more of `finetune_classifier`: unfreeze, discr, schedule, factor, steps, wds
 ) -> Path: # the model folder
     "Train a classifier on a language model; the same call continues after an interruption (lesson 1:40:20)."
-    if not isinstance(hidden, (tuple, list)) or not all(h in whole(1) for h in hidden): raise InputError(f'hidden is {hidden!r}: give whole numbers of at least 1, one for each layer')
+    if not isinstance(hidden, (tuple, list)) or not all(h in whole_number(1) for h in hidden): raise InputError(f'hidden is {hidden!r}: give whole numbers of at least 1, one for each layer')
     net = dict(max_seq=max_seq, bptt=bptt, hidden=list(hidden), pool=pool, drop_mult=drop_mult)
     about = dict(bs=bs, crop=crop, class_weights=class_weights, label_smoothing=label_smoothing, gamma=gamma, precision=precision, seed=seed)
     return _trained(lm, docs, labels, out, classes, valid, direction, dict(recipe=recipe, epochs=epochs, lr=lr, **tuning), net, about, compact, progress, resume)
@@ -159,7 +159,7 @@ def _trained(lm, docs, labels, out, classes, valid, direction, recipe, net, abou
     if recipe['epochs'] is None: recipe = dict(recipe, epochs=size['epochs'])
     if about['bs'] is None: about = dict(about, bs=size['bs'])
     key = _digest(_identity(folder), direction, docs, y, names, held, recipe, net, about, compact)
-    inputs = dict(start=_identity(folder)[:16], direction=direction, text=_digest(docs), labels=_digest(y, names), valid=_digest(held), compact=compact, **_json(recipe | net | about))
+    inputs = dict(start=_identity(folder)[:16], direction=direction, text=_digest(docs), labels=_digest(y, names), valid=_digest(held), compact=compact, **_json(dict.fromkeys(_TUNING) | recipe | net | about))
     if _made(out, key, folder): return out
     _tell(out, key, inputs)
     with _seeded(about['seed']):
@@ -178,10 +178,11 @@ def _tidy(run):
     "Checkpoints of a finished run are not needed any more; its log stays."
     for f in as_path(run).rglob('*.ckpt*'): f.unlink()
 
+_TUNING = ('unfreeze', 'discr', 'schedule', 'factor', 'steps', 'wds')
+
 def _known(name):
     "Complain about an argument that no part of the recipe takes."
-    more = ('unfreeze', 'discr', 'schedule', 'factor', 'steps', 'wds')
-    if name not in more: raise InputError(f"train_classifier takes no argument {name!r}; beside its own, those of finetune_classifier: {', '.join(more)}")
+    if name not in _TUNING: raise InputError(f"train_classifier takes no argument {name!r}; beside its own, those of finetune_classifier: {', '.join(_TUNING)}")
 
 def _made(out, key, lm):
     "Is the very model that this call would make of the language model in `lm` already there?"
@@ -778,7 +779,7 @@ def _csv_labels(ids, names, classes, path):
 def _as_model(model): return model if isinstance(model, ULMFiTClassifier) else load_classifier(model)
 
 # %% ../nbs/06a_predict.ipynb #c123
-@checked(n_lbls=whole(1))
+@checked(n_lbls=whole_number(1))
 def evaluate(
     model, # folder of a classifier, a list of folders to be averaged, or a fitted `ULMFiTClassifier`
     data, # a CSV in the standard format (labels first), or (docs, labels)

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 # %% ../nbs/02_vocab.ipynb #ce1b087a
 from .fixup import *
-from .checks import checked, fingerprint, whole
+from .checks import checked, fingerprint, whole_number
 from .tokenize import *
 from .fixup import _files_in, _read_text
 from .tokenize import _size
@@ -62,7 +62,7 @@ class Vocab:
     def __repr__(self): return f'Vocab({len(self):,} tokens: {" ".join(map(repr, self.itos[7:12]))} …)'
 
 # %% ../nbs/02_vocab.ipynb #ec56e9d5
-@checked(max_vocab=whole(1))
+@checked(max_vocab=whole_number(1))
 def make_vocab(
     freq:dict, # token → how often
     max_vocab:int=60000, # most tokens, specials included
