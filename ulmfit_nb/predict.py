@@ -319,6 +319,7 @@ def _directions(self:ULMFiTClassifier):
     "The directions asked for, in a tuple; arguments that cannot be meant are refused here, before anything is trained."
     check_call(type(self).__init__, self.get_params(deep=False))
     check_call(train_classifier, {'drop_mult': self.drop_mult} if self.drop_mult is not None else {})
+    if self.work is not None: check_out(as_path(self.work)/'network')
     for name, f in dict(lm_options=finetune_lm, options=train_classifier).items(): check_call(f, getattr(self, name) or {})
     if self.directions not in ('fwd', 'bwd', 'both'): raise InputError(f"directions is {self.directions!r}: 'fwd', 'bwd' or 'both'")
     return ('fwd', 'bwd') if self.directions == 'both' else (self.directions,)
