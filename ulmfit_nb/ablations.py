@@ -37,6 +37,11 @@ from .predict import classifier_size, lm_size, wilson
 from .lsa import fit_lsa_classifier
 from . import transfer
 
+# %% ../nbs/07_ablations.ipynb #07ai0001
+from .fixup import as_path
+from .checks import check_call, checked, differences, notice, whole_number
+from .formats import model_hash
+
 # %% ../nbs/07_ablations.ipynb #c11
 @dataclass(frozen=True)
 class Experiment:
@@ -70,6 +75,8 @@ class Experiment:
     held:int|None = None # validation documents, at most; None: a tenth of the training set
     watched:int|None = None # how many of them are scored after every epoch too; None: all
     scored:int|None = None # test documents, at most; None: all
+
+    def __post_init__(self): check_call(type(self).__init__, vars(self))
 
 # %% ../nbs/07_ablations.ipynb #c13
 def experiment_id(
@@ -135,13 +142,14 @@ class Grid:
     labels:dict = field(default_factory=lambda: {None: {}}) # number of labelled documents → what changes with it
     seeds:int = 3 # of each row
 
+    @checked
     def rows(self,
         seeds:int|None=None, # how many; None: the grid's own
         **changes, # other values for what all rows share
     ) -> list: # of Experiments, each once, seed by seed
         "All experiments of the grid."
         base = lambda n, own: replace(self.base, **{'labels': n, **own, **changes})
-        rows = [e for s in range(seeds or self.seeds) for n, own in self.labels.items() for t in self.tables for e in declare(t, base(n, own), [s])]
+        rows = [e for s in range(self.seeds if seeds is None else seeds) for n, own in self.labels.items() for t in self.tables for e in declare(t, base(n, own), [s])]
         return list({experiment_id(e): e for e in rows}.values())
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d3
@@ -176,7 +184,7 @@ def _find(folder, *names):
 def _task_folder(name):
     "A folder, or the name of one in the data folder."
     data = data_folder()
-    tried = [Path(name), *([data/name, data/'small'/name] if data else [])]
+    tried = [as_path(name), *([data/name, data/'small'/name] if data else [])]
     for f in tried:
         if f.is_dir() and _find(f, 'train.csv'): return f
     raise InputError(f'{name}: no task here (a folder with train.csv, test.csv and classes.txt){"" if data else "; ULMFIT_DATA is not set"}')
@@ -252,7 +260,25 @@ def directions(e):
     if e.direction not in ('fwd', 'bwd', 'both'): raise InputError(f"direction is {e.direction!r}: choose from fwd, bwd, both")
     return ['fwd', 'bwd'] if e.direction == 'both' else [e.direction]
 
-def _base(e, direction): return Path(e.pretrained) if Path(e.pretrained).is_dir() else transfer.pretrained(e.pretrained, direction)
+def _base(e, direction): return as_path(e.pretrained) if as_path(e.pretrained).is_dir() else transfer.pretrained(e.pretrained, direction)
+
+# %% ../nbs/07_ablations.ipynb #07ai0003
+def _content(e):
+    "What lies under the names of an experiment: the task's files, and the language model of each direction."
+    h, folder = hashlib.sha256(), _task_folder(e.data)
+    for f in filter(None, (_find(folder, name) for name in ('train.csv', 'test.csv', 'unsup.txt', 'classes.txt'))): h.update(f.read_bytes() + b'\0')
+    ways = [] if e.pretrained == 'none' else directions(e)
+    return dict(text=h.hexdigest()[:16], start=[model_hash(_base(e, d)) for d in ways])
+
+def _lm_place(e, direction, work, text):
+    "The folder of a language model: by what the experiment says, and beside it where the same words meant another text or start."
+    base = model_hash(_base(e, direction)) if e.pretrained != 'none' else ''
+    made_from = hashlib.sha256(json.dumps([text, base]).encode()).hexdigest()[:12]
+    out = as_path(work)/f'lm-{lm_key(e, direction)}'
+    mark = out/'made_from.json'
+    if mark.is_file() and json.loads(mark.read_text()) != made_from: out = out.with_name(f'{out.name}-{made_from}')
+    if not (out/'cost.json').is_file(): out.mkdir(parents=True, exist_ok=True); (out/'made_from.json').write_text(json.dumps(made_from))
+    return out
 
 # %% ../nbs/07_ablations.ipynb #c33
 def _start(e, direction, corpus, out):
@@ -282,9 +308,9 @@ def language_model(
     progress:bool=False, # show bars
 ) -> Path: # folder with `corpus`, `lm` and `cost.json`
     "The text stage of an experiment; done once, then found."
-    out = Path(work)/f'lm-{lm_key(e, direction)}'
-    if (out/'cost.json').is_file(): return out
     spent, p = _clock(), parts(e, load_task(e.data))
+    out = _lm_place(e, direction, work, p['text'])
+    if (out/'cost.json').is_file(): return out
     corpus = prepare(write_standard(out/'text', p['text'], [0]*len(p['text']), ['text']), out/'corpus', tokenizer=_tokenizer_of(e, direction),
                      max_vocab=e.max_vocab, min_freq=e.min_freq, n_workers=1, progress=progress)
     start = _start(e, direction, corpus, out/('lm' if e.tuning == 'none' else 'start'))
@@ -298,7 +324,7 @@ def _tune(e, direction, start, corpus, out, progress):
     if e.tuning not in TUNING: raise InputError(f"tuning is {e.tuning!r}: choose from none, {', '.join(TUNING)}")
     if e.quality not in ('awd', 'vanilla'): raise InputError(f"quality is {e.quality!r}: choose from awd, vanilla")
     size = lm_size(corpus.n_tokens)
-    return finetune_lm(start, corpus, out, direction=direction, head_epochs=0, epochs=e.lm_epochs or size['epochs'], bs=size['bs'], sampled=e.sampled,
+    return finetune_lm(start, corpus, out, direction=direction, head_epochs=0, epochs=size['epochs'] if e.lm_epochs is None else e.lm_epochs, bs=size['bs'], sampled=e.sampled,
                        lr=e.lm_lr, drop_mult=e.lm_drop if e.quality == 'awd' else 0., seed=_lm_seed(e), progress=progress, **TUNING[e.tuning])
 
 def _clock():
@@ -314,13 +340,13 @@ def _with_words(e, direction, folder, words, out):
     old, _, had = transfer.load_model(_base(e, direction), direction)
     rows = [i for i, w in enumerate(had.itos) if w in words and w not in vocab]
     for k in set(weights) & set(old) & {'0.encoder.weight', '1.decoder.weight', '1.decoder.bias'}: weights[k] = torch.cat([weights[k], old[k][rows]])
-    return transfer.save_model(out, weights, Vocab([*vocab.itos, *(had.itos[i] for i in rows)]), dict(config, arch={}), tokenizer=Corpus(folder/'corpus').tokenizer)
+    return transfer.save_model(out, weights, Vocab([*vocab.itos, *(had.itos[i] for i in rows)]), {**{k: v for k, v in config.items() if k != 'inputs'}, 'arch': {}}, tokenizer=Corpus(folder/'corpus').tokenizer)
 
 def _classifier(e, direction, task, p, folder, progress):
     "Train one classifier; logits of validation and test, and a record an epoch."
     tok, of = Corpus(folder/'corpus').tokenizer, dict(labelled=(task.train, task.y), valid=(task.train, task.y), test=(task.test, task.test_y))
     tokens = {k: list(tok.proc_all([x[i] for i in p[k]])) for k, (x, _) in of.items()}
-    size = {k: getattr(e, k) or v for k, v in classifier_size(len(p['labelled'])).items()}
+    size = {k: v if getattr(e, k) is None else getattr(e, k) for k, v in classifier_size(len(p['labelled'])).items()}
     with tempfile.TemporaryDirectory() as out, torch.random.fork_rng():
         lm = _with_words(e, direction, folder, {t for docs in tokens.values() for doc in docs for t in doc}, out)
         torch.manual_seed(e.seed)
@@ -415,7 +441,7 @@ def run_experiment(
     valid, test, history = _answers(e, task, p, lms, progress)
     cost = [json.loads((lm/'cost.json').read_text()) for lm in lms.values()]
     return dict(valid=_score(valid, task.y[p['valid']]), test=_score(test, task.test_y[p['test']]), history=history, leakage=leakage(task, p),
-                labelled=len(p['labelled']), lm_docs=len(p['text']), **spent(), lm={k: sum(c[k] for c in cost) for k in ('seconds', 'cpu_seconds')},
+                labelled=len(p['labelled']), lm_docs=len(p['text']), **spent(), inputs=_content(e), lm={k: sum(c[k] for c in cost) for k in ('seconds', 'cpu_seconds')},
                 peak_mb=_peak_mb(), versions=_made_by())
 
 def _answers(e, task, p, lms, progress):
@@ -429,7 +455,7 @@ def read_lines(
     path, # file of JSON lines; may be missing
 ) -> list: # a dict a line
     "The results in a file; a last line that was cut short is left out."
-    path = Path(path)
+    path = as_path(path)
     whole, _, torn = (path.read_bytes() if path.is_file() else b'').rpartition(b'\n')
     lines = []
     for i, line in enumerate(whole.splitlines(), 1):
@@ -462,6 +488,7 @@ def _lock(f):
     fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 # %% ../nbs/07_ablations.ipynb #c44
+@checked
 def run_grid(
     rows:list, # Experiments
     out, # file of JSON lines; rows that are in it are not run again
@@ -472,11 +499,13 @@ def run_grid(
     progress:bool=True, # show a bar
 ) -> list: # the lines of `rows`
     "Run what is not done yet; the same call continues after an interruption."
+    out = as_path(out)
     work, names = work or f'{out}.work', [experiment_id(e) for e in rows]
     with _Lines(out) as lines:
-        done = {r['id'] for r in read_lines(out)}
+        done = {r['id']: r.get('inputs') for r in read_lines(out)}
         todo = list({n: e for n, e in zip(names, rows) if n not in done}.items())[:most]
         if run is None:
+            for n, e in zip(names, rows): _same_content(e, done.get(n), f'{out}, row {n}')
             shared = {(e.data, lm_key(e, d)): (e, d) for _, e in todo for d in directions(e)}
             for _ in _each(partial(_shared, work=work), shared.items(), executor, 'language models', progress): pass
             run = partial(run_experiment, work=work)
@@ -484,6 +513,12 @@ def run_grid(
     return [r for r in read_lines(out) if r['id'] in set(names)]
 
 # %% ../nbs/07_ablations.ipynb #c45
+def _same_content(e, inputs, where):
+    "Complain about a line that was measured on something else than what lies under its names today; where nothing lies, or an older version noted nothing, it stands."
+    try: other = differences(inputs or {}, _content(e) if inputs else {})
+    except InputError: return
+    if other: raise InputError(f"{where}: was measured on something else ({'; '.join(other)}): give another file")
+
 def _shared(item, work): return language_model(*item[1], work)
 def _row(item, run): return *item, run(item[1])
 

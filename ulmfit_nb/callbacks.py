@@ -11,13 +11,15 @@ from pathlib import Path
 
 # %% ../nbs/05c_callbacks.ipynb #5c0b0005
 import numpy as np, torch
-from .fixup import InputError
+from .fixup import InputError, as_path
+from .checks import checked, whole_number
 from .awd_lstm import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from .learner import Callback, _atomic, _bytes, _load_into
 
 # %% ../nbs/05c_callbacks.ipynb #5c0b000a
 class EarlyStopping(Callback):
     "End the run when `metric` has not improved for `patience` measurements."
+    @checked
     def __init__(self,
         patience:int=5, # measurements without improvement that are forgiven, at least 1
         metric:str='val_loss', # a column of the epochs' table
@@ -51,7 +53,7 @@ class SaveBest(Callback):
         restore:bool=True, # load the best model when the run is over
     ):
         if better not in ('lower', 'higher'): raise InputError(f"SaveBest: better is {better!r}: 'lower' or 'higher'")
-        self.path, self.metric, self.sign, self.restore, self.best = Path(path), metric, 1 if better == 'lower' else -1, restore, math.inf
+        self.path, self.metric, self.sign, self.restore, self.best = as_path(path), metric, 1 if better == 'lower' else -1, restore, math.inf
 
     def state(self): return dict(best=self.best)
     def measured(self, run, row):
@@ -67,6 +69,7 @@ class SaveBest(Callback):
 # %% ../nbs/05c_callbacks.ipynb #5c0b0010
 class NTASGD(Callback):
     "Average the weights from the time when validation stops improving (AWD-LSTM, algorithm 1)."
+    @checked(n=whole_number(0))
     def __init__(self,
         n:int=5, # non-monotone interval, in measurements, >= 0
         metric:str='val_loss', # what is to fall
@@ -133,7 +136,8 @@ def detach(
     try: call = json.dumps([[plain(a) for a in args], {k: plain(v) for k, v in kwargs.items()}])
     except TypeError as e: raise InputError(f'detach: {e}; give numbers, strings, paths and lists, which another process can read') from e
     code = f'import sys, json; from {fn.__module__} import {fn.__name__} as fn; a, k = json.loads(sys.argv[1]); fn(*a, **k)'
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    log = as_path(log)
+    log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, 'a') as out:
         return subprocess.Popen([sys.executable, '-c', code, call], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
@@ -142,7 +146,7 @@ def run_status(
     run, # the run's folder (`out` + '.run'), or its checkpoint file
 ) -> dict: # step, steps, epoch, loss, secs, done, pid, precision, alive, epochs (list of records)
     "Where a run is, from the files it keeps; raises `InputError` when there is no such run."
-    run = Path(run)
+    run = as_path(run)
     found = [run.with_suffix('.now.json')] if run.suffix == '.ckpt' else list(run.glob('*.now.json'))
     found = [f for f in found if f.exists()]
     if not found: raise InputError(f'{run}: no run has written here (yet); give the folder that ends in .run')
@@ -153,6 +157,7 @@ def run_status(
     return dict(json.loads(now.read_text()), stage=now.name.removesuffix('.now.json'), age=age, epochs=[r for r in records if r['kind'] == 'epoch'])
 
 # %% ../nbs/05c_callbacks.ipynb #5c0b001f
+@checked
 def watch(
     run, # the run's folder (`out` + '.run'), or its checkpoint file
     every:float=2., # seconds between looks

@@ -23,6 +23,10 @@ from .awd_lstm import Masks, RNN_Encoder, SequentialRNN, seq2seq_reg
 from .learner import ADAM, Learner, ModelData
 from . import transfer
 
+# %% ../nbs/06_classifier.ipynb #06ai0001
+from .fixup import as_path
+from .checks import Bound, checked, fingerprint, whole_number
+
 # %% ../nbs/06_classifier.ipynb #c8
 class TextDataset:
     "Documents as ids, with their labels (lesson 1:33:37)."
@@ -89,6 +93,7 @@ def _lengths(source, key):
 # %% ../nbs/06_classifier.ipynb #c22
 class SortishSampler(SortSampler):
     "A new order each epoch, in which neighbours are of similar length (lesson 1:37:27)."
+    @checked
     def __init__(self,
         data_source, # the documents
         key=None, # function of a document's number giving its length; None: `len`
@@ -121,6 +126,7 @@ class SortishSampler(SortSampler):
 # %% ../nbs/06_classifier.ipynb #c24
 class TextLoader:
     "Padded batches of a `TextDataset` in a sampler's order; a train loader for `Learner`."
+    @checked(min_last=whole_number(0))
     def __init__(self,
         ds:TextDataset, # the documents
         bs:int=64, # texts in a batch
@@ -129,7 +135,6 @@ class TextLoader:
         transpose:bool=True, # time-major (sl, bs)
         min_last:int|None=None, # a last batch of fewer texts joins the one before; None: bs // 2
     ):
-        if bs < 1: raise InputError(f'bs is {bs}: it must be at least 1')
         if getattr(sampler, 'bs', bs) != bs: raise InputError(f'the sampler makes batches of {sampler.bs}, the loader of {bs}: give both the same bs')
         self.ds, self.bs, self.sampler, self.epoch = ds, bs, sampler, 0
         self.collate = partial(pad_collate, pad_idx=pad_idx, transpose=transpose)
@@ -155,6 +160,15 @@ class TextLoader:
     def __iter__(self):
         self.epoch += 1
         return self.batches(self.epoch - 1)
+
+# %% ../nbs/06_classifier.ipynb #06ai0002
+@patch
+def inputs(self:TextLoader) -> dict: # text, labels, bs, order
+    "What decides the batches, by name."
+    ds, sampler = self.ds, self.sampler
+    text = fingerprint(ds.lengths, ds.x.stream()) if hasattr(ds.x, 'stream') else fingerprint(*ds.x)
+    order = sampler and [type(sampler).__name__, *(getattr(sampler, k, None) for k in ('bs', 'seed', 'chunk'))]
+    return dict(text=text, labels='' if ds.y is None else fingerprint(ds.y), bs=self.bs, backwards=ds.backwards, sos=ds.sos, eos=ds.eos, order=order, min_last=self.min_last)
 
 # %% ../nbs/06_classifier.ipynb #c35
 class MultiBatchRNN(RNN_Encoder):
@@ -479,6 +493,7 @@ def predict_logits(
 CLAS_DROPS = dict(dropouti=0.4, wdrop=0.5, dropoute=0.05, dropouth=0.3) # the lesson's `dps`, 1:39:16
 
 # %% ../nbs/06_classifier.ipynb #c89
+@checked(drop_mult=Bound(0, 2, below=True))
 def classifier_from(
     lm, # folder of a language model, or the name of one that ships
     n_class:int, # number of classes
@@ -491,7 +506,7 @@ def classifier_from(
     **kwargs, # of `get_rnn_classifier`
 ) -> tuple: # TextClassifier, Vocab, config of the language model
     "A classifier whose encoder is a language model's, and whose head is new."
-    folder = Path(lm) if Path(lm).is_dir() else transfer.pretrained(str(lm), direction or 'fwd')
+    folder = as_path(lm) if as_path(lm).is_dir() else transfer.pretrained(str(lm), direction or 'fwd')
     weights, config, own = transfer.load_model(folder, direction)
     if vocab is not None and vocab.hash != own.hash:
         raise InputError(f'{folder}: reads a vocabulary of {len(own):,} words (hash {own.hash[:8]}), your texts are numbered with another of {len(vocab):,} (hash {vocab.hash[:8]}); number them with this one')
@@ -619,6 +634,7 @@ def _stages(n, epochs, unfreeze, steps):
 # %% ../nbs/06_classifier.ipynb #c105
 class FineTunePlan:
     "Which groups learn in each stage, for how long and how fast; prints itself before it runs."
+    @checked
     def __init__(self,
         n:int, # number of layer groups
         lr:float=0.01, # peak rate of the last group
@@ -639,6 +655,7 @@ class FineTunePlan:
         return f"{self.stages!r}\nrates, lowest group first: {', '.join(f'{r:.1e}' for r in self.lrs)}; schedule of each stage: {self.name}"
 
 # %% ../nbs/06_classifier.ipynb #c106
+@checked
 def finetune_classifier(
     learn:RNN_Learner, # the classifier's learner
     lr:float|None=None, # peak rate of the last group; None: the recipe's
@@ -660,7 +677,7 @@ def finetune_classifier(
     if progress: print(plan)
     for k, stage in enumerate(plan.stages, 1):
         transfer.set_trainable(learn.groups, stage.train)
-        path = Path(checkpoint)/f'stage{k}.ckpt' if checkpoint else None
+        path = as_path(checkpoint)/f'stage{k}.ckpt' if checkpoint else None
         done = learn.fit(plan.lrs, 1, wds=wds, cycle_len=stage.epochs, schedule=plan.schedule, checkpoint=path, progress=progress)
         rows += [dict(stage=k, **{c: v for c, v in r.items() if c != 'kind'}) for r in done]
     return pd.DataFrame(rows)

@@ -18,6 +18,10 @@ from typing import get_args
 import numpy as np
 from .fixup import InputError, class_ids, is_file, load_standard, open_text, read_classes, write_standard
 
+# %% ../nbs/08_cli.ipynb #08ai0001
+from .fixup import as_path
+from .checks import Bound, check_call, check_options, checked, whole_number
+
 # %% ../nbs/08_cli.ipynb #c9
 def _match(f, args, name):
     "What Fire makes of `args` for the signature of `f`: parameter → text, without calling `f`."
@@ -77,7 +81,7 @@ def _typed(p, text):
     if text == 'None' and (p.default is None or NoneType in get_args(p.annotation)): return None
     for k in kinds:
         try: return _READ[k](text)
-        except (ValueError, KeyError): continue
+        except (ValueError, KeyError, OverflowError): continue
     raise InputError(f'--{_dashed(p.name)} is {text!r}: expected {_wanted(p)}')
 
 def _check_values(args, ps):
@@ -100,10 +104,10 @@ def _tokenizer(name):
     if name in ('spacy', 'subword'): return name
     from ulmfit_nb.tokenize import tokenizer_from_config
     for f in ('meta.json', 'config.json'):
-        if is_file(Path(name)/f): return tokenizer_from_config(json.loads((Path(name)/f).read_text(encoding='utf-8'))['tokenizer'], name)
+        if is_file(as_path(name)/f): return tokenizer_from_config(json.loads((as_path(name)/f).read_text(encoding='utf-8'))['tokenizer'], as_path(name))
     raise InputError(f"--tokenizer is {name!r}: expected 'spacy', 'subword', or the folder of a corpus or a model")
 
-def _files(text): return text if os.path.exists(text) or ',' not in text else text.split(',')
+def _files(text): return text if os.path.exists(as_path(text)) or ',' not in text else text.split(',')
 
 READERS = dict(tokenizer=_tokenizer, src=_files, model=_files, what=str, text=str) # a text may be any word, None and True among them
 
@@ -232,7 +236,9 @@ def _call(verb, args):
     ps = inspect.signature(f).parameters
     _check_values(asked, ps)
     given = {k: _typed(ps[k], v) for k, v in _match(f, asked, f'ulmfit {verb}').items()}
-    return f(**given) if asked == args else dry_run(verb, given)
+    if asked == args: return f(**given)
+    for g in filter(inspect.isfunction, f.sources): check_call(g, given)
+    return dry_run(verb, given)
 
 _DRY = ('--dry-run', '--dry_run')
 
@@ -320,7 +326,7 @@ def _taken(args, flag):
 def _note(log, **event):
     "Add a JSON line to a log, if there is one."
     if log:
-        with open(log, 'a', encoding='utf-8') as f: f.write(json.dumps(dict(time=time.strftime('%FT%T%z'), **event)) + '\n')
+        with open(as_path(log), 'a', encoding='utf-8') as f: f.write(json.dumps(dict(time=time.strftime('%FT%T%z'), **event)) + '\n')
 
 # %% ../nbs/08_cli.ipynb #c33
 def _demo_reviews():
@@ -390,12 +396,15 @@ QUICKSTART = dict(
 # %% ../nbs/08_cli.ipynb #c46
 def _claim(out, settings, fresh):
     "Make `out` this run's folder, or say whose it is; the number of times it was started."
-    out, file = Path(out), Path(out)/'settings.json'
+    out = as_path(out)
+    file = out/'settings.json'
     if fresh and file.is_file(): shutil.rmtree(out)
     if out.exists() and not file.is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f'{out}: exists, and is not a quickstart folder; give another --out')
+    from ulmfit_nb.formats import check_out
+    check_out(out, 'settings.json', 'a quickstart folder')
     old = json.loads(file.read_text()) if file.is_file() else dict(settings, starts=0)
-    other = [k for k in settings if old.get(k) != settings[k]]
+    other = [k for k in settings if k in old and old[k] != settings[k]] # an older version may not have noted all
     if other:
         was = ', '.join(f'{k} {old.get(k)} there, {settings[k]} now' for k in other)
         raise InputError(f'{out}: holds a run with other options ({was}); give another --out, or --fresh to start over')
@@ -404,11 +413,12 @@ def _claim(out, settings, fresh):
 
 def _write(path, text):
     "A text file that appears whole."
-    path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    path = as_path(path); path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.part.{path.name}')
     part.write_text(text, encoding='utf-8'); os.replace(part, path)
 
 # %% ../nbs/08_cli.ipynb #c48
+@checked(lm_epochs=whole_number(1))
 def quickstart(
     labels:int=QUICKSTART['labels'], # labelled documents, drawn evenly from the classes
     docs:int=QUICKSTART['docs'], # documents that the language model reads, the labelled ones included
@@ -424,14 +434,11 @@ def quickstart(
     progress:bool=True, # show bars
 ) -> str: # what came out, for the terminal
     "From reviews to a classifier that explains itself, beside a bag of words on the same labels; offline; the same command continues."
-    t0 = time.monotonic()
+    t0, out = time.monotonic(), as_path(out)
     docs_all, y, names = _own_rows(data) if data else _demo_reviews()
-    settings = dict(labels=labels, docs=docs, epochs=epochs, lm_epochs=lm_epochs, data=_fingerprint(data), directions=directions, teach=teach, lm=lm, seed=seed)
-    if not 0 <= teach <= 1: raise InputError(f'--teach is {teach}: it must be between 0 and 1')
-    for k in ('labels', 'docs', 'epochs', 'lm_epochs'):
-        if settings[k] is not None and settings[k] < 1: raise InputError(f'--{_dashed(k)} is {settings[k]}: it must be at least 1')
+    settings = dict(labels=labels, docs=docs, epochs=epochs, lm_epochs=lm_epochs, data=_fingerprint(data), directions=directions, teach=teach, lm=lm, lm_content=_lm_content(lm, directions), seed=seed)
     few, more, held, dropped = _split(docs_all, y, labels, docs, QUICKSTART['held_out'], seed)
-    out, starts = Path(out), _claim(out, settings, fresh)
+    starts = _claim(out, settings, fresh)
     if (out/'results.json').is_file(): return _ending(out, json.loads((out/'results.json').read_text()))
     pick = lambda rows: ([docs_all[i] for i in rows], np.array(names)[y[rows]])
     counts = dict(labelled=len(few), unlabelled=len(more), held_out=len(held), repeated_texts_dropped=dropped)
@@ -447,7 +454,13 @@ def _fingerprint(data):
     "Name and content of a file, so that a changed one is noticed."
     if data is None: return 'movie-reviews'
     import hashlib
-    return f'{Path(data).name} {hashlib.sha256(Path(data).read_bytes()).hexdigest()[:12]}'
+    return f'{Path(data).name} {hashlib.sha256(as_path(data).read_bytes()).hexdigest()[:12]}'
+
+def _lm_content(lm, directions):
+    "What lies under the name of a language model."
+    from ulmfit_nb.formats import model_hash
+    from ulmfit_nb.predict import _lm_folder
+    return [model_hash(_lm_folder(lm, d)) for d in (('fwd', 'bwd') if directions == 'both' else (directions,))]
 
 def _step(n, words): print(f'\n{n}/4  {words}', flush=True)
 
@@ -580,6 +593,7 @@ def _ending(out, r):
         '', textwrap.indent(_usage(out), '  ')])
 
 # %% ../nbs/08_cli.ipynb #c58
+@checked(valid=Bound(0, 1, below=True))
 def train(
     data, # table (.csv, .tsv, .parquet) in the standard format: label first, text after
     out, # model folder to write; its run's files go to `out` + '.run'
@@ -588,12 +602,17 @@ def train(
     **options, # of `train_classifier` and `finetune_classifier`
 ) -> Path: # the model folder
     "Train a classifier on a language model; the same command continues after an interruption."
+    from ulmfit_nb.classifier import finetune_classifier
+    from ulmfit_nb.formats import check_out
     from ulmfit_nb.predict import train_classifier
+    check_out(out)
+    for f in (train_classifier, finetune_classifier): check_call(f, options)
     docs, y, names = _own_rows(data)
     if isinstance(valid, str): valid = _held_rows(valid, names)
     return train_classifier(lm, docs, np.array(names)[y], out, classes=names, valid=valid, **options)
 
 # %% ../nbs/08_cli.ipynb #c60
+@checked
 def ablate(
     grid, # 'table4', 'table5', 'table6', 'table7', 'low-shot', or a named one: 'trec6', 'imdb-low-shot', …
     out:str='ablations.jsonl', # file of results, a line each; lines that are there are not run again
@@ -606,6 +625,7 @@ def ablate(
 ) -> str: # the tables so far
     "Run a grid of experiments; the same command continues after an interruption."
     from ulmfit_nb.ablations import run_grid
+    for k in labels or (): check_options(labels=k)
     with _workers(n_workers) as pool: run_grid(_grid_rows(grid, seeds, labels, options), out, pool, progress=progress, most=most)
     return tables(out)
 
@@ -635,6 +655,7 @@ def tables(
 ) -> str: # tables and what they say
     "Draw the paper's tables and the low-shot curve from lines of results."
     from ulmfit_nb import ablations as ab
+    lines = as_path(lines)
     if not is_file(lines): raise InputError(f'{lines}: no such file; ulmfit ablate writes it')
     rows, said = ab.read_lines(lines), []
     for data in sorted({r['data'] for r in rows}):
@@ -645,7 +666,7 @@ def tables(
         t, name = max(((ab.low_shot(rows, data, score, name), name) for name in ('low-shot', 'transfer')), key=lambda o: o[0]['seeds'].sum())
         if t['labels'].nunique() > 1 and t['way'].nunique() > 1: said += _shown_table(f'{data}, {name}', t.round(2).to_string(index=False), [], ab.plot_low_shot, t, out)
     text = '\n'.join(said or [f'{lines}: {len(rows)} lines, no table has two rows yet'])
-    if out: _write(Path(out)/'tables.md', f'```\n{text}\n```\n')
+    if out: _write(as_path(out)/'tables.md', f'```\n{text}\n```\n')
     return text
 
 def _shown_table(title, text, conclusions, plot, t, out):
@@ -654,8 +675,8 @@ def _shown_table(title, text, conclusions, plot, t, out):
         from matplotlib.figure import Figure
         fig = Figure(figsize=(7, 4), layout='constrained')
         plot(t, ax=fig.subplots())
-        Path(out).mkdir(parents=True, exist_ok=True)
-        fig.savefig(Path(out)/f"{title.replace(', ', '-').replace('/', '-')}.png", dpi=110)
+        as_path(out).mkdir(parents=True, exist_ok=True)
+        fig.savefig(as_path(out)/f"{title.replace(', ', '-').replace('/', '-')}.png", dpi=110)
     return [f'{title}: error in %', text, *conclusions, '']
 
 # %% ../nbs/08_cli.ipynb #f8b2c004

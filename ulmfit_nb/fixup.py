@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNK', 'PAD', 'BOS', 'FLD', 'TK_UP', 'TK_REP', 'TK_WREP', 'SPECIALS', 'FASTAI_TOKENS', 'CLASSES', 'TABLES', 'RULES',
-           'RULES_VERSION', 'OLD_RULES', 'TURKIC', 'STRICT_RULES', 'InputError', 'data_folder', 'iter_texts',
+           'RULES_VERSION', 'OLD_RULES', 'TURKIC', 'STRICT_RULES', 'InputError', 'as_path', 'data_folder', 'iter_texts',
            'get_texts', 'shuffle_together', 'split_train_valid', 'table_ending', 'is_file', 'open_text', 'iter_lines',
            'class_finder', 'listed', 'class_ids', 'write_standard', 'make_clas_folder', 'make_lm_folder',
            'read_classes', 'file_classes', 'read_standard', 'load_standard', 'iter_standard', 'overlap',
@@ -27,6 +27,14 @@ import numpy as np
 # %% ../nbs/00_fixup.ipynb #f68a377f
 class InputError(ValueError): "Input that cannot be used: one line that says what is wrong, where, and what to do"
 
+# %% ../nbs/00_fixup.ipynb #f1x00002
+def as_path(
+    path, # a path, as text or as a Path
+) -> Path: # the path, with the home folder in place of `~`
+    "A path as a shell reads it."
+    try: return Path(path).expanduser()
+    except RuntimeError: raise InputError(f'{path}: nobody of that name has a home folder here; write the path out') from None
+
 # %% ../nbs/00_fixup.ipynb #4958249b
 UNK, PAD, BOS, FLD = '_unk_', '_pad_', 'xbos', 'xfld'
 TK_UP, TK_REP, TK_WREP = 't_up', 'tk_rep', 'tk_wrep'
@@ -38,8 +46,8 @@ CLASSES = ['neg', 'pos', 'unsup']
 def data_folder() -> Path|None: # where the real text lies, None when there is none
     "`$ULMFIT_DATA`, else `shared/data` in this folder, a parent, or beside one"
     if given := os.environ.get('ULMFIT_DATA'):
-        if not Path(given).is_dir(): raise InputError(f'ULMFIT_DATA={given}: no such folder; correct it or unset it')
-        return Path(given)
+        if not as_path(given).is_dir(): raise InputError(f'ULMFIT_DATA={given}: no such folder; correct it or unset it')
+        return as_path(given)
     here = Path.cwd().resolve()
     return next((o/'shared'/'data' for o in [here, *here.parents] if (o/'shared'/'data').is_dir()), None)
 
@@ -69,7 +77,7 @@ def iter_texts(
     classes:list=CLASSES, # names of the sub-folders, in the order of their ids
 ): # iterator of (text, class id), files in sorted order
     "Read a corpus stored as class folders, a document at a time"
-    path = Path(path)
+    path = as_path(path)
     missing = [c for c in classes if not (path/c).is_dir()]
     if missing: raise InputError(f'{path}: no folder {", ".join(missing)}; name the class folders that are there')
     for i, c in enumerate(classes):
@@ -118,6 +126,7 @@ def is_file(
     path, # name of a file, or any text
 ) -> bool: # False too where the system cannot look: a text too long for a name, no permission
     "Is there a file of this name?"
+    path = os.path.expanduser(path)
     return os.path.exists(path) and not os.path.isdir(path)
 
 # %% ../nbs/00_fixup.ipynb #024cca18
@@ -131,6 +140,7 @@ def open_text(
     mode:str='r', # 'r' or 'w'
 ): # a stream of text in UTF-8
     "Open a text file whatever it is packed with"
+    path = as_path(path)
     return _opener(path, mode)(path, mode + 't', encoding='utf-8-sig' if mode == 'r' else 'utf-8', newline='')
 
 # %% ../nbs/00_fixup.ipynb #68cd3df9
@@ -138,6 +148,7 @@ def open_text(
 def _undecoded(path):
     "The lines of a file or of standard input as a text stream that breaks at `\\n` alone."
     if str(path) != '-':
+        path = as_path(path)
         with _opener(path)(path, 'rb') as raw: yield io.TextIOWrapper(raw, encoding='utf-8-sig', newline='\n')
     elif sys.stdin is None: raise InputError('standard input is closed; give a file')
     elif not hasattr(sys.stdin, 'buffer'): yield sys.stdin
@@ -272,7 +283,7 @@ def write_standard(
     name:str='train.csv', # .csv or .tsv, plain, .xz or .gz
 ) -> Path: # the file
     "Write labels first, then text, no header; and the names of the classes beside it"
-    path = Path(folder)/name
+    path = as_path(folder)/name
     path.parent.mkdir(parents=True, exist_ok=True)
     if len(texts) != len(labels): raise InputError(f'{len(texts)} texts but {len(labels)} labels; give each text its label')
     names = _listable(classes)
@@ -299,7 +310,7 @@ def make_clas_folder(
         rows = [i for i, y in enumerate(labels) if classes[y] != 'unsup']
         x, y = shuffle_together([texts[i] for i in rows], [named.index(classes[labels[i]]) for i in rows], seed=seed)
         write_standard(folder, x, y, named, name)
-    return Path(folder)
+    return as_path(folder)
 
 # %% ../nbs/00_fixup.ipynb #529e0e7c
 def make_lm_folder(
@@ -311,14 +322,14 @@ def make_lm_folder(
     "Every document, label 0, split by chance"
     for name, rows in zip(['train.csv', 'test.csv'], split_train_valid(len(texts), valid, seed)):
         write_standard(folder, [texts[i] for i in rows], [0] * len(rows), ['text'], name)
-    return Path(folder)
+    return as_path(folder)
 
 # %% ../nbs/00_fixup.ipynb #ebfecd8c
 def read_classes(
     path, # classes.txt, or the folder it is in, or a data file beside it
 ) -> list|None: # class names in the order of their ids, None when there is no such file
     "Read the names of the classes"
-    path = Path(path)
+    path = as_path(path)
     beside = [path/'classes.txt'] if path.is_dir() else [path] if path.name.endswith('classes.txt') else [_own_classes(path), path.with_name('classes.txt')]
     return next((_class_list(f) for f in beside if is_file(f)), None)
 
@@ -445,7 +456,7 @@ def read_standard(
     skipped:list|None=None, # a list that gets a line for each bad row, which is then passed over; None: the first bad row is an error
 ): # iterator of (docs: list of str or tuple of str, labels: int64 [n] or [n, n_lbls])
     "Read the standard format a chunk at a time"
-    path = Path(path)
+    path = as_path(path)
     if classes is None: classes = _classes_in(_table_rows(path), path, n_lbls, min_lbl, False, skipped)
     pairs = _rows(_table_rows(path), path, n_lbls, _label_reader(classes, min_lbl), skipped)
     while chunk := list(islice(pairs, chunksize)):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LAYOUTS', 'FORMAT_VERSION', 'DIRECTIONS', 'KINDS', 'PUBLISHED', 'our_name', 'check_vocab', 'arch_of', 'in_layout',
            'our_tokens', 'write_checkpoint', 'load_weights', 'CheckpointReport', 'read_checkpoint', 'lm_from',
-           'quantise_rows', 'dequantise_rows', 'model_card', 'save_model', 'load_model', 'load_lm', 'import_checkpoint',
-           'models_folder', 'cache_folder', 'download', 'pretrained', 'fetch']
+           'quantise_rows', 'dequantise_rows', 'model_card', 'check_out', 'save_model', 'load_model', 'model_hash',
+           'load_lm', 'import_checkpoint', 'models_folder', 'cache_folder', 'download', 'pretrained', 'fetch']
 
 # %% ../nbs/05_formats.ipynb #05f0a004
 import hashlib, importlib.resources, io, json, os, pickle, re, shutil, tarfile, tempfile, zipfile
@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save as to_safetensors
 
 # %% ../nbs/05_formats.ipynb #05f0a006
-from .fixup import InputError, CLASSES, FASTAI_TOKENS, RULES_VERSION, get_texts, make_clas_folder
+from .fixup import InputError, as_path, CLASSES, FASTAI_TOKENS, RULES_VERSION, get_texts, make_clas_folder
 from .tokenize import Tokenizer
 from .vocab import Vocab, read_itos
 from .awd_lstm import get_language_model
@@ -158,7 +158,7 @@ def write_checkpoint(
     encoder:bool=False, # the encoder alone, for `load_encoder` of fastai
 ) -> Path: # the file
     "Write weights as another system would; `read_checkpoint` gives them back bit for bit."
-    path, f = Path(path), io.BytesIO()
+    path, f = as_path(path), io.BytesIO()
     words = None if itos is None else list(getattr(itos, 'itos', itos))
     if words: check_vocab(len(words), arch_of(weights)['n_tok'], 'itos')
     torch.save(in_layout(weights, layout, encoder), f, _use_new_zipfile_serialization=layout == 'fastai 2') # older systems know the older container
@@ -294,7 +294,7 @@ def read_checkpoint(
     direction:str|None=None, # 'fwd' or 'bwd': what you expect; checked against the file's name
 ) -> tuple[dict, CheckpointReport]: # name → tensor in our names, tied copies dropped; report
     "Read language-model weights from any published layout, by name and shape, without running code."
-    path, itos, said = Path(path), None, _said_direction(path)
+    path, itos, said = as_path(path), None, _said_direction(path)
     if not path.exists(): raise InputError(f'{path}: no such checkpoint')
     if path.is_dir(): state, said = _load_tensors(path/'model.safetensors'), _config_of(path, direction)['direction']
     elif path.suffix == '.safetensors': state = _load_tensors(path)
@@ -457,10 +457,27 @@ def model_card(
     return '\n\n'.join(p for p in parts if p) + '\n'
 
 # %% ../nbs/05_formats.ipynb #4d38e49c
+def check_out(
+    folder, # where a result is to be written at the end
+    mark:str='config.json', # the file by which an older result of ours is known, which may be replaced
+    what:str='a model folder', # what such a folder is called
+) -> Path: # the folder
+    "Complain at once, before hours of work, about a folder that could not be written at the end."
+    folder = as_path(folder)
+    try: strange = folder.exists() and not (folder/mark).exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as e: raise InputError(f'{folder}: cannot be read ({e.strerror}); choose another name') from None
+    if strange: raise InputError(f'{folder}: exists and is not {what}; choose another name')
+    near = next(p for p in folder.absolute().parents if os.path.lexists(p))
+    if not near.is_dir(): raise InputError(f'{folder}: {near} is a file, not a folder; choose another name')
+    try: os.rmdir(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=near))
+    except OSError as e: raise InputError(f'{folder}: nothing can be written in {near} ({e.strerror}); choose another place') from None
+    if folder.exists() and not os.access(folder, os.W_OK): raise InputError(f'{folder}: may not be replaced (no permission); choose another name')
+    return folder
+
 @contextmanager
 def _replacing(folder, mark, what):
     "A temporary folder beside `folder` that takes its place, whole, when the block ends well; what is there without the file `mark` is not `what` and stays."
-    if folder.exists() and not (folder/mark).exists() and (not folder.is_dir() or any(folder.iterdir())): raise InputError(f'{folder}: exists and is not {what}; choose another name')
+    folder = check_out(folder, mark, what)
     folder.parent.mkdir(parents=True, exist_ok=True)
     tmp = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
     try:
@@ -493,7 +510,7 @@ def save_model(
     tokenizer=None, # Tokenizer or SubwordTokenizer; its config (and spm.model) go along
 ) -> Path: # the folder
     "Write model, vocabulary, config and card to a folder that appears complete or not at all."
-    folder = Path(folder)
+    folder = as_path(folder)
     weights = _distinct(model)
     config = _full_config(config, weights, vocab, compact, tokenizer)
     with _replacing(folder, 'config.json', 'a model folder') as tmp:
@@ -524,7 +541,7 @@ def load_model(
     direction:str|None=None, # 'fwd' or 'bwd': what you expect
 ) -> tuple[dict, dict, Vocab]: # name → float32 tensor (tied ones once), config, vocabulary
     "Read a model folder, checking that its parts belong together."
-    folder = Path(folder)
+    folder = as_path(folder)
     config = _config_of(folder, direction)
     for f in ('model.safetensors', 'vocab.json'):
         if not (folder/f).exists(): raise InputError(f'{folder}: {f} is missing')
@@ -536,6 +553,14 @@ def load_model(
     weights = _load_tensors(folder/'model.safetensors')
     check_vocab(len(vocab), len(weights['0.encoder.weight']), str(folder))
     return weights, config, vocab
+
+# %% ../nbs/05_formats.ipynb #05fi0001
+def model_hash(
+    folder, # a folder that `save_model` wrote
+) -> str: # hexadecimal digits
+    "The name of a model's content: of its weights and of the words they stand for."
+    config = _config_of(as_path(folder), None)
+    return f"{str(config.get('sha256'))[:16]}{str(config.get('vocab_hash'))[:8]}"
 
 # %% ../nbs/05_formats.ipynb #ee8e9128
 def load_lm(
@@ -582,7 +607,7 @@ PUBLISHED = { # address, bytes, checksum
 def cache_folder() -> Path: # `$ULMFIT_CACHE`, or where the system keeps such things
     "Where fetched files are kept."
     import pooch
-    return Path(os.environ.get('ULMFIT_CACHE') or pooch.os_cache('ulmfit_nb'))
+    return as_path(os.environ.get('ULMFIT_CACHE') or pooch.os_cache('ulmfit_nb'))
 
 # %% ../nbs/05_formats.ipynb #a05d0002
 def download(
@@ -593,7 +618,7 @@ def download(
     "Fetch a published file once; what differs from what was published is refused."
     import pooch
     url, size, known = PUBLISHED[name]
-    if source is not None and Path(source).exists(): return _verified(Path(source), name)
+    if source is not None and as_path(source).exists(): return _verified(as_path(source), name)
     if source is not None and '://' not in str(source): raise InputError(f'{source}: no such file; give a copy of {url}, or an address')
     pooch.get_logger().setLevel('WARNING')
     try: return Path(pooch.retrieve(str(source or url), known, fname=url.rsplit('/', 1)[1], path=cache_folder(), progressbar=progress))
@@ -643,6 +668,19 @@ def _class_files(path):
     return {p: ([found[r] for r in rows if r[0] == p], [r[1] for r in rows if r[0] == p]) for p in ('train', 'test')}
 
 # %% ../nbs/05_formats.ipynb #a05f0003
+def _listing(folder):
+    "The name of an unpacked archive: its files and their sizes."
+    files = sorted((f.relative_to(folder).as_posix(), f.stat().st_size) for f in Path(folder).rglob('*.txt'))
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
+
+def _fetched(out, made_from):
+    "`out`, if it is the data set that was asked for."
+    try: was = json.loads((out/'source.json').read_text(encoding='utf-8'))
+    except FileNotFoundError: was = made_from if all((out/f).exists() for f in ('train.csv', 'classes.txt', 'unsup.txt')) else {} # written by an older version
+    if was.get('name') != made_from['name']: raise InputError(f'{out}: exists and is not this data set; choose another folder')
+    if made_from['source'] not in (None, was['source']): raise InputError(f'{out}: holds this data set from another source; choose another folder, or delete it')
+    return out
+
 def fetch(
     name:str='imdb', # a published data set
     out=None, # folder to write; None: one in `cache_folder()`
@@ -652,13 +690,15 @@ def fetch(
     "A published data set in the standard format; fetched once and kept."
     sets = [k for k in PUBLISHED if not k.endswith(DIRECTIONS)]
     if name not in sets: raise InputError(f"there is no data set {name!r} to be fetched; choose from {', '.join(sets)}")
-    out = Path(out or cache_folder()/name)
-    if (out/'test.csv').exists(): return out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())): raise InputError(f'{out}: exists and is not this data set; choose another folder')
+    out, source = as_path(out or cache_folder()/name), source and (as_path(source) if '://' not in str(source) else source)
+    made_from = dict(name=name, source=_listing(source) if source is not None and Path(source).is_dir() else None)
+    if (out/'test.csv').exists(): return _fetched(out, made_from)
+    check_out(out, 'test.csv', 'this data set')
     if source is not None and Path(source).is_dir(): parts = {p: get_texts(Path(source)/p, CLASSES[:3 if p == 'train' else 2]) for p in ('train', 'test')}
     else: parts = _class_files(download(name, source, progress))
     if not all(len(x) for x, _ in parts.values()): raise InputError(f'{source or name}: no reviews in train and test of it')
     with _replacing(out, 'test.csv', 'this data set') as tmp:
         make_clas_folder(tmp, parts['train'], parts['test'])
         (tmp/'unsup.txt').write_text(''.join(' '.join(x.split('\n')) + '\n' for x, y in zip(*parts['train']) if CLASSES[y] == 'unsup'), encoding='utf-8')
+        (tmp/'source.json').write_text(json.dumps(made_from) + '\n', encoding='utf-8')
     return out

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['ADAM', 'SIZES', 'DROPS', 'ModelData', 'pick_precision', 'Learner', 'LanguageModelLearner', 'LanguageModelData',
-           'Recorder', 'save_checkpoint', 'load_checkpoint', 'Callback', 'scaled_drops', 'join_ranks', 'pretrain',
-           'finetune_lm']
+           'Recorder', 'save_checkpoint', 'load_checkpoint', 'weights_name', 'Callback', 'scaled_drops', 'join_ranks',
+           'pretrain', 'finetune_lm']
 
 # %% ../nbs/05a_learner.ipynb #c3
-import atexit, copy, json, math, os, signal, threading, time
+import atexit, copy, hashlib, json, math, os, signal, threading, time
 from contextlib import contextmanager
 from itertools import islice
 from datetime import date
@@ -21,11 +21,12 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 from fastcore.basics import patch
-from .fixup import InputError
-from .vocab import Corpus, prepare
+from .fixup import InputError, as_path
+from .checks import check_options, checked, describe, differences, fingerprint, notice, whole_number
+from .vocab import Corpus, prepare, text_hash
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
-from .formats import _distinct
+from .formats import _distinct, check_out, model_hash
 from . import transfer
 
 # %% ../nbs/05a_learner.ipynb #c13
@@ -37,7 +38,7 @@ class ModelData:
         val_dl=None, # whatever the learner's `validate` understands
         test_dl=None, # likewise
     ):
-        self.path, self.trn_dl, self.val_dl, self.test_dl = Path(path), trn_dl, val_dl, test_dl
+        self.path, self.trn_dl, self.val_dl, self.test_dl = as_path(path), trn_dl, val_dl, test_dl
 
 # %% ../nbs/05a_learner.ipynb #c14
 ADAM = partial(torch.optim.Adam, betas=(0.8, 0.99), fused=True)
@@ -72,7 +73,8 @@ class Learner:
     ):
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.model, self.data, self.groups = model.to(self.device), data, groups
-        self.opt_fn, self.clip, self.reg_fn = opt_fn, clip, reg_fn
+        check_options(clip=clip, seed=seed)
+        self.opt_fn, self.clip, self.reg_fn, self.seed, self.minutes = opt_fn, clip, reg_fn, seed, None
         self.low, self.precision = pick_precision(precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.low == torch.float16)
         self.sched, self.epoch = Recorder(), 0
@@ -115,7 +117,8 @@ class LanguageModelLearner(Learner):
         **kwargs, # of `Learner`
     ):
         super().__init__(model, data, transfer.lm_groups(model), **{'reg_fn': seq2seq_reg, **kwargs})
-        V, self.val_tokens = len(model[0].encoder.weight), val_tokens
+        check_options(sampled=sampled, val_tokens=val_tokens)
+        V, self.val_tokens, self.sampled = len(model[0].encoder.weight), val_tokens, sampled
         counts = lambda: torch.from_numpy(np.bincount(data.trn_dl.nums, minlength=V))
         self.pi = keep_probs(counts(), sampled).to(self.device) if sampled else None
 
@@ -214,7 +217,7 @@ def plot_norm(self:Recorder,
 # %% ../nbs/05a_learner.ipynb #c25
 def _atomic(path, write):
     "Call `write(file)` on a temporary file, flush it to the disk, rename it to `path`."
-    path = Path(path); tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    path = as_path(path); tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(tmp, 'wb') as f: write(f); f.flush(); os.fsync(f.fileno())
@@ -228,7 +231,7 @@ def save_checkpoint(
     state:dict, # tensors, numbers, strings, and lists and dicts of them
 ):
     "Write a checkpoint so that a reader sees the old or the new one, whole."
-    path = Path(path); new = path.with_name(path.name + '.new')
+    path = as_path(path); new = path.with_name(path.name + '.new')
     _atomic(new, partial(torch.save, state))
     if path.exists(): os.replace(path, path.with_name(path.name + '.prev'))
     os.replace(new, path)
@@ -238,7 +241,7 @@ def load_checkpoint(
     path, # file written by `save_checkpoint`
 ) -> dict|None: # the newest state that can be read; None when nothing was saved
     "Read a checkpoint, or the one before if it is damaged; nothing in it is ever executed."
-    path = Path(path); tried = [p for p in (path, path.with_name(path.name + '.new'), path.with_name(path.name + '.prev')) if p.exists()]
+    path = as_path(path); tried = [p for p in (path, path.with_name(path.name + '.new'), path.with_name(path.name + '.prev')) if p.exists()]
     for p in tried:
         try: return torch.load(p, map_location='cpu', weights_only=True)
         except Exception: continue
@@ -292,16 +295,22 @@ def _name_of(f):
 def _schedule(use_clr, cycle_len, schedule):
     "The function (t, T) → multiplier that the arguments of `fit` ask for, and its name."
     if use_clr: return transfer.use_clr_factor(*use_clr), f'use_clr{tuple(use_clr)}'
-    if schedule: return schedule, _name_of(schedule)
+    if schedule is not None and not callable(schedule): raise InputError(f'schedule is {schedule!r}: it must be a function (t, T) → multiplier')
+    if schedule is not None: return schedule, _name_of(schedule)
     return (transfer.cosine_factor, 'cosine') if cycle_len else (transfer.constant, 'constant')
+
+def _rates(name, given, n):
+    "A finite rate of at least 0 for each of `n` groups."
+    rates = transfer.group_rates(given, n, name)
+    if not (np.isfinite(rates).all() and (rates >= 0).all()): raise InputError(f'{name} is {given}: it must be finite and at least 0')
+    return rates
 
 def _plan(learn, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accumulate=1, cbs=()):
     "Everything that decides a run, and its description for the checkpoint."
     f, name = _schedule(use_clr, cycle_len, schedule)
     n = len(learn.groups)
-    lrs, wds, per = transfer.group_rates(lrs, n), transfer.group_rates(wds, n, 'wds'), cycle_len or 1
-    for k, v in dict(accumulate=accumulate, n_cycle=n_cycle, cycle_len=per).items():
-        if v < 1: raise InputError(f'{k} is {v}: it must be at least 1')
+    check_options(accumulate=accumulate, n_cycle=n_cycle, cycle_len=cycle_len, minutes=minutes)
+    lrs, wds, per = _rates('lrs', lrs, n), _rates('wds', wds, n), cycle_len or 1
     counts = [-(-learn.data.trn_dl.n_batches(learn.epoch + e) // accumulate) for e in range(n_cycle * per)]
     if not sum(counts): raise InputError('the train loader has no batches: give it more text')
     ends = np.cumsum(counts)
@@ -318,6 +327,27 @@ def _factor(f, spans, t, share):
     a, b = next(s for s in spans if t < s[1])
     return f(t - a, b - a)
 
+# %% ../nbs/05a_learner.ipynb #05ai0002
+def weights_name(
+    model, # a module, or name → tensor
+) -> str: # 16 hexadecimal digits
+    "Fingerprint of weights, bit for bit."
+    h = hashlib.blake2b(digest_size=8)
+    for k, v in _distinct(model).items():
+        h.update(f'{k}{tuple(v.shape)}{v.dtype}'.encode())
+        h.update(v.reshape(-1).view(torch.uint8).numpy())
+    return h.hexdigest()
+
+@patch
+def inputs(self:Learner) -> dict: # text, start, network, options
+    "What decides a run, as far as the learner sees it."
+    loaders = [getattr(dl, 'inputs', dict)() for dl in (self.data.trn_dl, self.data.val_dl)]
+    valid = ''.join(v for k, v in loaders[1].items() if k in ('text', 'labels'))
+    network = {f'{name}.{k}': v for name, m in self.model.named_modules() for k, v in vars(m).items()
+               if isinstance(v, (bool, int, float, str, type(None))) and k[0] != '_' and k not in ('training', 'hidden')}
+    options = {k: describe(getattr(self, k)) for k in ('opt_fn', 'clip', 'reg_fn', 'loss_fn', 'sampled', 'seed') if hasattr(self, k)}
+    return dict(loaders[0], valid=valid, start=weights_name(self.model), network=network, head=describe(getattr(self.model, 'head', {})), **options)
+
 # %% ../nbs/05a_learner.ipynb #c38
 def _hidden(model): return getattr(model[0], 'hidden', None)
 
@@ -328,10 +358,19 @@ def _state(learn, opt, about, pos, cbs=()):
     return dict(about=about, pos=dict(pos), model=learn.model.state_dict(), opt=opt.state_dict(), scaler=learn.scaler.state_dict(),
                 ranks=own, epoch=learn.epoch, records=learn.sched.records, cbs=[cb.state() for cb in cbs])
 
+def _same_run(learn, st, about, path):
+    "Complain unless a checkpoint is that of this very run; a learner that still stands where it was written may go on from it."
+    was, now = dict(st['about']), dict(about)
+    minutes, told = (was.pop('minutes', None), now.pop('minutes', None)), [d.pop('inputs', {}) for d in (was, now)]
+    if told[0].get('start') != told[1].get('start') == weights_name(st['model']): told[1] = {k: v for k, v in told[1].items() if k != 'start'}
+    if other := differences(was, now) + differences(*told):
+        raise InputError(f"{path}: belongs to another run ({'; '.join(dict.fromkeys(other))}): give another checkpoint, or delete {Path(path).name}* to begin anew")
+    if told[1] and not told[0]: notice(f'{path}: written by an older version, which did not note the text, the starting weights and the options: they are taken to be the same')
+    if st['pos'].get('done') and minutes[0] != minutes[1]: notice(f'{path}: this run is over; it was trained with minutes={minutes[0]}, not {minutes[1]}')
+
 def _restore(learn, opt, about, st, path, cbs=()):
     "Put a learner where `_state` found it; another run's checkpoint is refused."
-    diff = [k for k in about if st['about'].get(k) != about[k]]
-    if diff: raise InputError(f"{path}: belongs to another run ({', '.join(diff)} differ): delete it or give another checkpoint name")
+    _same_run(learn, st, about, path)
     learn.model.load_state_dict(st['model']); opt.load_state_dict(st['opt']); learn.scaler.load_state_dict(st['scaler'])
     own = st['ranks'][ranks()[0]]
     learn.model[0].hidden = own['hidden'] and [tuple(h.to(learn.device) for h in l) for l in own['hidden']]
@@ -386,14 +425,18 @@ def fit(self:Learner,
     accumulate:int=1, # batches a step
     cbs=(), # `Callback`s
     progress:bool=True, # show a bar and a line an epoch
+    inputs:dict|None=None, # what else decides the run, by name, for its checkpoint
 ) -> list: # a dict an epoch: train loss, validation loss and metrics
     "Train for `n_cycle` × `cycle_len` epochs (lesson 1:21:43)."
+    check_options(save_secs=save_secs, val_steps=val_steps)
     lrs, wds, f, counts, spans, about = _plan(self, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accumulate, cbs)
     opt = self.opt_fn([dict(params=g, lr=lr, weight_decay=wd) for g, lr, wd in zip(self.groups, lrs.tolist(), wds.tolist())])
     pos = dict(e=0, b=0, t=0, secs=0., at=len(self.sched.records), valid_at=0, done=False)
-    st = load_checkpoint(checkpoint) if checkpoint else None
+    if checkpoint: about['inputs'] = _gathered({**self.inputs(), **(dict(val_steps=val_steps) if cbs else {}), **(inputs or {})})[0]
+    st, self.minutes = load_checkpoint(checkpoint) if checkpoint else None, minutes
     if st: pos = _restore(self, opt, about, st, checkpoint, cbs)
-    elif ranks()[1] > 1:
+    if pos['done']: self.minutes = st['about'].get('minutes')
+    if not st and ranks()[1] > 1:
         for p in self.model.parameters(): dist.broadcast(p.data, 0)
     run = _Run(self, opt, f, lrs, counts, spans, about, pos, checkpoint, save_secs, minutes, val_steps, accumulate, cbs, progress and ranks()[0] == 0)
     if not pos['done']:
@@ -405,7 +448,7 @@ class _Run:
     "One call of `fit`: where it is and how it goes on."
     def __init__(self, learn, opt, f, lrs, counts, spans, about, pos, path, save_secs, minutes, val_steps, accumulate, cbs, progress):
         self.learn, self.opt, self.f, self.lrs, self.counts, self.spans, self.about, self.pos = learn, opt, f, lrs, counts, spans, about, pos
-        self.path, self.save_secs, self.minutes, self.val_steps = path and Path(path), save_secs, minutes, val_steps
+        self.path, self.save_secs, self.minutes, self.val_steps = path and as_path(path), save_secs, minutes, val_steps
         self.accumulate, self.cbs, self.progress, self.over = accumulate, cbs, progress, False
         self.tick = self.saved = self.told = time.monotonic(); self.ema = None
 
@@ -507,6 +550,7 @@ def lr_find(self:Learner,
 ) -> float: # a suggestion: the rate where the smoothed loss falls fastest
     "Try rates from `start_lr` to `end_lr`, a step each, and put everything back as it was (lesson 1:40:20)."
     start, end = np.max(start_lr), np.max(end_lr)
+    check_options(start_lr=float(start), end_lr=float(end), n=n)
     rates = np.linspace(start, end, n) if linear else np.geomspace(start, end, n)
     shape = transfer.group_rates(start_lr, len(self.groups)) / start
     opt = self.opt_fn([dict(params=g, lr=1.) for g in self.groups])
@@ -537,7 +581,8 @@ def plot(self:Recorder,
 # %% ../nbs/05a_learner.ipynb #c71
 def _load_into(module, path):
     "Load a safetensors file into `module`; what does not fit is said in words."
-    if not Path(path).exists(): raise InputError(f'{path}: no such file; save it first')
+    path = as_path(path)
+    if not path.exists(): raise InputError(f'{path}: no such file; save it first')
     try: new = load_file(path)
     except Exception as e: raise InputError(f'{path}: not a whole safetensors file ({e})') from e
     have = _distinct(module)
@@ -585,7 +630,7 @@ def scaled_drops(
     mult:float, # multiplier of all five, the lesson's 0.7
 ) -> dict: # the five dropouts by name
     "The lesson's five dropouts in their ratio to each other, times `mult`."
-    if not 0 <= mult < 1 / max(DROPS.values()): raise InputError(f'drop_mult is {mult}: between 0 and {1 / max(DROPS.values()):.1f}')
+    check_options(drop_mult=mult)
     return {k: v * mult for k, v in DROPS.items()}
 
 # %% ../nbs/05a_learner.ipynb #c82
@@ -610,12 +655,18 @@ def join_ranks():
 # %% ../nbs/05a_learner.ipynb #c83a5b7d
 def _corpus_or_text(src):
     "A corpus, or raw text as `prepare` takes it."
-    return Corpus(src) if isinstance(src, (str, Path)) and (Path(src)/'meta.json').is_file() else src
+    return Corpus(src) if isinstance(src, (str, Path)) and (as_path(src)/'meta.json').is_file() else src
 
 def _prepared(src, folder, **how):
     "`src` if it is a corpus, else the corpus made of that raw text in `folder`, found there the next time."
     src = _corpus_or_text(src)
-    return src if isinstance(src, Corpus) else prepare(src, folder, **how)
+    return src if isinstance(src, Corpus) else prepare(src, _room(src, folder, **how), **how)
+
+def _room(src, folder, progress, **how):
+    "A folder for the corpus of this very text: what a stopped run on another reads stays where it is."
+    settings = {k: getattr(v, 'hash', None) or getattr(v, 'config', v) for k, v in how.items()}
+    mine = Path(f"{folder}-{hashlib.sha256(json.dumps([text_hash(src), settings], sort_keys=True).encode()).hexdigest()[:12]}")
+    return Path(folder) if (Path(folder)/'meta.json').is_file() and not mine.exists() else mine # an older version had one folder only
 
 def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
     "Corpora to train and to validate on; with several ranks the first makes what the others then find."
@@ -626,7 +677,49 @@ def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
     if world > 1 and not rank: dist.barrier()
     return corpus, valid
 
+# %% ../nbs/05a_learner.ipynb #05ai0006
+def _inputs_in(file):
+    "What decided the run or the model that a JSON file describes, as far as it says; None where there is none."
+    try: about = json.loads(Path(file).read_text(encoding='utf-8'))
+    except (OSError, ValueError): return None
+    inputs, vocab = about.get('inputs'), about.get('vocab_hash')
+    if inputs and vocab in (None, inputs['vocab']): return inputs
+    return dict(about.get('recipe', {}), vocab=vocab, direction=about.get('direction')) # an older version wrote less, and other words make it another model
+
+def _found(out, last, inputs, minutes, **stored):
+    "Is the result of just these inputs in `out`? If not, its run's folder is made ready for them, or refused."
+    run = Path(f'{out}.run')
+    made, begun = _inputs_in(out/'config.json'), _inputs_in(run/'inputs.json')
+    if made == inputs and (out/'model.safetensors').is_file():
+        config = json.loads((out/'config.json').read_text(encoding='utf-8'))
+        if config['recipe']['minutes'] != minutes: notice(f"{out}: found, trained with minutes={config['recipe']['minutes']}; for minutes={minutes} delete it and {run}")
+        if all(config.get(k) == v for k, v in stored.items()): return True
+    kept = list(run.glob('*.ckpt*'))
+    if begun != inputs: _make_room(out, run, kept, run/last, made, begun, inputs)
+    return False
+
+def _make_room(out, run, kept, last, made, begun, inputs):
+    "Begin a run anew where nothing is lost by it; a stopped run of other inputs is refused, one of an older version goes on."
+    over = begun == made if begun else _is_over(last)
+    was = begun or over and made or {}
+    other = differences(was, inputs)
+    if kept and other and not over: raise InputError(f"{run}: holds a stopped run of other inputs ({'; '.join(other)}): give another out, or delete {run} to begin anew")
+    if kept and not other: return
+    if other := differences(made or {}, inputs): notice(f"{out}: holds the result of another run ({'; '.join(other)}); it is replaced when the new one is whole")
+    for f in kept: f.unlink()
+    _atomic(run/'inputs.json', lambda f: f.write(json.dumps(dict(inputs=inputs), indent=1).encode()))
+
+def _is_over(checkpoint):
+    "Did the run end of which this is the last checkpoint?"
+    state = load_checkpoint(checkpoint)
+    return bool(state and state['pos']['done'])
+
+def _first_says(f):
+    "What `f` returns in the first process, in all of them."
+    return _gathered(f() if ranks()[0] == 0 else None)[0]
+
 # %% ../nbs/05a_learner.ipynb #c83
+@checked
 def pretrain(
     corpus, # folder made by `prepare`, a `Corpus`, or raw text, as `prepare` takes it
     out, # model folder to write; its run's files go to `out` + '.run'
@@ -643,7 +736,7 @@ def pretrain(
     bptt:int=70, # usual window length
     drop_mult:float=0., # multiplier of the lesson's dropouts
     sampled:int=2048, # words in the sampled softmax; 0: exact
-    clip:float=0.25, # largest gradient norm
+    clip:float|None=0.25, # largest gradient norm; None: not clipped
     compact:bool=True, # store int8 rows
     init=None, # folder of a language model with this vocabulary to go on from; None: random weights
     licence:str='', # of the text, for the model card
@@ -655,20 +748,35 @@ def pretrain(
     "Pre-train a language model on a corpus; the same call continues after an interruption."
     join_ranks()
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
+    out, init, size = check_out(out), init and as_path(init), _size(size)
+    scaled_drops(drop_mult)
     corpus, valid = _both(corpus, valid, f'{out}.run', tokenizer, lang, max_vocab, progress)
+    options = dict(epochs=epochs, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
+    inputs = _decides('pretrain', corpus, valid, direction, precision, start=model_hash(init) if init else None, size=list(size), **options)
+    if _first_says(lambda: _found(out, 'pretrain.ckpt', inputs, minutes, compact=compact, licence=licence)): return out
     learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init), Path(f'{out}.run')
     learn.fit(lr, epochs, schedule=partial(transfer.stlr_factor, cut_frac=.05), cycle_len=1, minutes=minutes, checkpoint=run/'pretrain.ckpt',
-              val_steps=1000, accumulate=accumulate, progress=progress)
-    return _finish(out, learn, corpus, direction, licence=licence, compact=compact,
-                   recipe=dict(epochs=epochs, minutes=minutes, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, init=init and str(init),
-                               precision=learn.precision, accumulate=accumulate))
+              val_steps=1000, accumulate=accumulate, progress=progress, inputs=inputs)
+    return _finish(out, learn, corpus, direction, inputs, licence=licence, compact=compact,
+                   recipe=dict(options, minutes=learn.minutes, init=init and str(init), precision=learn.precision))
 
 # %% ../nbs/05a_learner.ipynb #05an0001
+def _size(size):
+    "The three numbers that `size` stands for."
+    if isinstance(size, str) and size in SIZES: return SIZES[size]
+    if isinstance(size, (tuple, list)) and len(size) == 3 and all(n in whole_number(1) for n in size): return tuple(int(n) for n in size)
+    raise InputError(f"size is {size!r}: choose from {', '.join(SIZES)}, or give three whole numbers of at least 1")
+
+def _decides(verb, corpus, valid, direction, precision, **options):
+    "What decides the run of a language model: all but budgets, threads, and where things lie."
+    if valid is not None and not isinstance(valid, Corpus): valid = Corpus(valid)
+    products = pick_precision(precision, 'cuda' if torch.cuda.is_available() else 'cpu')[0]
+    return dict(verb=verb, corpus=corpus.content, vocab=corpus.vocab.hash, tokenizer=hashlib.sha256(json.dumps(corpus.meta['tokenizer'], sort_keys=True).encode()).hexdigest()[:16],
+                valid=valid and valid.content, direction=direction, products=str(products), ranks=ranks()[1], **{k: describe(v) for k, v in options.items()})
+
 def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init):
     "A learner on `corpus` whose model is new, or goes on from `init`."
-    if isinstance(size, str) and size not in SIZES: raise InputError(f"size is {size!r}: choose from {', '.join(SIZES)}, or give three numbers")
-    em, nh, nl = SIZES[size] if isinstance(size, str) else size
-    (trn, val), back = _streams(corpus, valid), direction == 'bwd'
+    (em, nh, nl), (trn, val), back = _size(size), _streams(corpus, valid), direction == 'bwd'
     md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
     torch.manual_seed(seed)
     model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
@@ -683,11 +791,11 @@ def _continued(init, direction, corpus, model):
     return transfer.load_weights(model, weights)
 
 # %% ../nbs/05a_learner.ipynb #c85
-def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
+def _finish(out, learn, corpus, direction, inputs, recipe, compact=False, licence=''):
     "Evaluate, save the model folder (rank 0) and return it."
     m = evaluate_lm(learn.model, learn.data.val_dl.nums)
     seen = sum(1 for r in learn.sched.records if r['kind'] == 'step')
-    config = dict(kind='lm', direction=direction, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
+    config = dict(kind='lm', direction=direction, inputs=inputs, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
                   rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat())
     if ranks()[0] == 0:
         transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=corpus.tokenizer)
@@ -697,6 +805,7 @@ def _finish(out, learn, corpus, direction, recipe, compact=False, licence=''):
     return Path(out)
 
 # %% ../nbs/05a_learner.ipynb #c87
+@checked(epochs=whole_number(0))
 def finetune_lm(
     lm, # folder of a language model, or the name of one that ships
     corpus, # folder made by `prepare` with the model's tokenizer, or a `Corpus`
@@ -713,7 +822,7 @@ def finetune_lm(
     bptt:int=70, # usual window length
     drop_mult:float=0.7, # multiplier of the lesson's dropouts
     sampled:int=0, # words in a sampled softmax; 0: exact
-    clip:float=0.25, # largest gradient norm
+    clip:float|None=0.25, # largest gradient norm; None: not clipped
     compact:bool=False, # store int8 rows
     precision:str='fp32', # number type of the matrix products: 'auto', 'fp32', 'bf16', 'fp16'
     accumulate:int=1, # batches a step
@@ -722,18 +831,25 @@ def finetune_lm(
 ) -> Path: # the model folder
     "Fine-tune a language model to a corpus; the same call continues after an interruption (lesson 1:20:35)."
     join_ranks()
-    corpus, run = corpus if isinstance(corpus, Corpus) else Corpus(corpus), Path(f"{out}.run")
+    name = str(lm)
+    if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
+    out, corpus = check_out(out), corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+    scaled_drops(drop_mult)
+    run, lm = Path(f'{out}.run'), as_path(lm) if as_path(lm).is_dir() else transfer.pretrained(str(lm), direction)
+    options = dict(head_epochs=head_epochs, epochs=epochs, lr=lr, factor=factor, schedule=describe(schedule), bs=bs, bptt=bptt, drop_mult=drop_mult,
+                   sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
+    inputs = _decides('finetune_lm', corpus, valid, direction, precision, start=model_hash(lm), **options)
+    if _first_says(lambda: _found(out, 'full.ckpt' if epochs else 'head.ckpt', inputs, minutes, compact=compact)): return out
     learn = _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed, precision)
     lrs = transfer.discriminative_lrs(lr, len(learn.groups), factor)
-    fit = partial(learn.fit, wds=1e-7, accumulate=accumulate, progress=progress)
+    fit = partial(learn.fit, wds=1e-7, accumulate=accumulate, progress=progress, inputs=inputs)
     if head_epochs:
         learn.freeze_to(-1)
         fit(lrs / 2, 1, cycle_len=head_epochs, use_clr=(32, 2), checkpoint=run/'head.ckpt')
         learn.unfreeze()
-    fit(lrs, 1, cycle_len=epochs, schedule=schedule, minutes=minutes, checkpoint=run/'full.ckpt')
-    return _finish(out, learn, corpus, direction, compact=compact,
-                   recipe=dict(lm=str(lm), head_epochs=head_epochs, epochs=epochs, minutes=minutes, lr=lr, factor=factor, bs=bs, bptt=bptt,
-                               drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, precision=learn.precision, accumulate=accumulate))
+    if epochs: fit(lrs, 1, cycle_len=epochs, schedule=schedule, minutes=minutes, checkpoint=run/'full.ckpt')
+    return _finish(out, learn, corpus, direction, inputs, compact=compact,
+                   recipe=dict(options, lm=name, minutes=learn.minutes, precision=learn.precision))
 
 # %% ../nbs/05a_learner.ipynb #c88
 def _way_of_cutting(config):

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 import torch.distributed as dist
 from fastcore.basics import patch
 from tqdm.auto import tqdm
+from .fixup import InputError
+from .checks import Bound, checked, fingerprint, fraction
 from .awd_lstm import nll_and_hits
 
 # %% ../nbs/04_lm_loader.ipynb #c9
@@ -26,8 +28,8 @@ def column_starts(
     bs:int, # number of columns, at least 1
 ) -> tuple: # first position of each column (bs,), height of a column
     "Where each column begins in a stream of `n` words, and how tall the columns are."
-    if n < 2: raise ValueError(f'nums holds {n} words: a language model needs at least 2')
-    if bs < 1: raise ValueError(f'bs is {bs}: it must be at least 1')
+    if n < 2: raise InputError(f'nums holds {n} words: a language model needs at least 2')
+    if bs < 1: raise InputError(f'bs is {bs}: it must be at least 1')
     L = math.ceil((n - 1) / bs)
     return np.arange(bs) * L, L
 
@@ -79,6 +81,7 @@ def sum_over_ranks(
 # %% ../nbs/04_lm_loader.ipynb #c21
 class LanguageModelLoader:
     "Iterate over (x, y) windows of a stream of ids; every word is predicted exactly once an epoch (lesson 1:02:34)."
+    @checked
     def __init__(self,
         nums, # the stream of ids, 1-D integers, may be memory-mapped
         bs:int, # columns read side by side (on this rank)
@@ -90,9 +93,8 @@ class LanguageModelLoader:
         world:int|None=None, # number of processes; each owns `bs` whole columns
     ):
         rank, world = (r if v is None else v for v, r in zip((rank, world), ranks()))
-        if bptt < 1: raise ValueError(f'bptt is {bptt}: it must be at least 1')
-        if not 0 <= rank < world: raise ValueError(f'rank is {rank}: it must be between 0 and world - 1 = {world - 1}')
-        if getattr(nums, 'ndim', 1) != 1: raise ValueError('nums must be one stream of ids: concatenate the documents first')
+        if not 0 <= rank < world: raise InputError(f'rank is {rank}: it must be between 0 and world - 1 = {world - 1}')
+        if getattr(nums, 'ndim', 1) != 1: raise InputError('nums must be one stream of ids: concatenate the documents first')
         self.nums = nums[::-1] if backwards else nums
         self.bs, self.bptt, self.backwards, self.vary, self.seed, self.epoch = bs, bptt, backwards, vary, seed, 0
         starts, self.L = column_starts(len(nums), bs * world)
@@ -115,6 +117,12 @@ class LanguageModelLoader:
         self.epoch += 1
         return self.batches(self.epoch - 1)
 
+# %% ../nbs/04_lm_loader.ipynb #04i00002
+@patch
+def inputs(self:LanguageModelLoader) -> dict: # text, bs, bptt, …
+    "What decides the batches, by name."
+    return dict(text=fingerprint(self.nums), bs=self.bs, bptt=self.bptt, backwards=self.backwards, vary=self.vary, windows=self.seed)
+
 # %% ../nbs/04_lm_loader.ipynb #c32
 def _warm_up(enc, nums, starts, warm):
     "Let each column read the `warm` words in front of it (the stream's first has none): the state after them, and a pair of their states (warm, bs, d) and next words; None for both without words."
@@ -136,6 +144,7 @@ def _score(model, x, y, hidden, cache=None):
     return *nll_and_hits(h[y >= 0], dec.weight, dec.bias, y[y >= 0]), hidden
 
 # %% ../nbs/04_lm_loader.ipynb #c33
+@checked
 @torch.no_grad()
 def evaluate_lm(
     model, # a language model (`get_language_model`)
@@ -163,13 +172,12 @@ def evaluate_lm(
 # %% ../nbs/04_lm_loader.ipynb #4a5d0b06
 class ContinuousCache:
     "Mix the words that followed similar states into a language model's prediction (Grave et al. 2017, equations 4 to 6)."
+    @checked(theta=Bound(0), lam=fraction(below=True))
     def __init__(self,
         window:int=2000, # W: how many words back it remembers, at least 1
         theta:float=0.66, # θ: how much more the most similar states count, >= 0
         lam:float=0.13, # λ: share of the cache in the mixture, 0 <= λ < 1
     ):
-        if window < 1 or theta < 0 or not 0 <= lam < 1:
-            raise ValueError(f'cache of window {window}, theta {theta}, lam {lam}: at least 1, at least 0, at least 0 and below 1')
         self.window, self.theta, self.lam = window, theta, lam
         self.reset()
 

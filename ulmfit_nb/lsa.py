@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np, torch
 import torch.nn.functional as F
 from scipy import sparse
-from .fixup import InputError
+from .fixup import InputError, as_path
+from .checks import checked
 from . import transfer
 from .tokenize import tokenizer_from_config
 
@@ -52,6 +53,7 @@ def _unit(x):
     if sparse.issparse(x): return sparse.diags(1 / np.maximum(np.sqrt(x.multiply(x).sum(1)).A1, 1e-12)) @ x
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
+@checked
 def word_vectors(
     n, # counts, [documents, words]
     k:int=64, # numbers a word; fewer if there are not so many documents or words
@@ -130,6 +132,7 @@ class LSAClassifier:
         return transfer.save_model(folder, self.weights, self.vocab, self.config, tokenizer=self.tok)
 
 # %% ../nbs/05b_lsa.ipynb #c33
+@checked
 def fit_lsa_classifier(
     corpus, # documents as ids, labelled or not, that tell which words keep company: a `Corpus` or a list
     docs, # labelled documents as ids
@@ -153,6 +156,7 @@ def load_lsa_classifier(
     folder, # that `LSAClassifier.save` wrote
 ) -> LSAClassifier: # ready to answer
     "Read an `LSAClassifier` from its folder."
+    folder = as_path(folder)
     weights, config, vocab = transfer.load_model(folder)
     if config['kind'] != 'lsa': raise InputError(f"{folder}: holds a model of kind {config['kind']}, not lsa")
     return LSAClassifier(weights, vocab, config, tokenizer_from_config(config['tokenizer'], folder))

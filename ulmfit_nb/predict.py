@@ -28,6 +28,11 @@ from .formats import _replacing
 from .lsa import fit_lsa_classifier, load_lsa_classifier, pseudo_label
 from . import transfer
 
+# %% ../nbs/06a_predict.ipynb #06ai0003
+from .fixup import as_path
+from .checks import Bound, check_call, check_options, checked, describe, differences, notice, whole_number
+from .formats import check_out
+
 # %% ../nbs/06a_predict.ipynb #c21
 def classifier_size(
     n:int, # labelled documents to learn from
@@ -44,9 +49,9 @@ def lm_size(
 
 # %% ../nbs/06a_predict.ipynb #c24
 def _plain(v):
-    "What JSON does not know, by content: a function by its name, an array by its values."
+    "What JSON does not know, by content: a function by its name, or its code where the name is not enough, an array by its values."
     if hasattr(v, 'func'): return [_plain(v.func), v.args, v.keywords]
-    return v.tolist() if hasattr(v, 'tolist') else getattr(v, '__qualname__', None) or str(v)
+    return v.tolist() if hasattr(v, 'tolist') else describe(v)
 
 def _digest(*parts):
     "A short name for everything that decides a run."
@@ -58,8 +63,8 @@ def _lm_folder(lm, direction):
     "The folder of the language model that reads in `direction`: given, one of two given, or shipped."
     if isinstance(lm, dict):
         if direction not in lm: raise InputError(f"lm names no model for direction '{direction}'; it has {', '.join(lm) or 'none'}")
-        return Path(lm[direction])
-    for f in (Path(lm), Path(f'{lm}-{direction}')):
+        return as_path(lm[direction])
+    for f in (as_path(lm), as_path(f'{lm}-{direction}')):
         if (f/'config.json').exists(): return f
     if os.sep in str(lm): raise InputError(f'{lm}: no language model here (config.json is missing), nor in {Path(lm).name}-{direction}')
     return transfer.pretrained(str(lm), direction)
@@ -87,6 +92,7 @@ def _seeded(seed):
 def _valid_pair(valid, docs, y, names, seed):
     "Documents and class numbers to learn from, and those held out (None when there are none)."
     if valid is None or isinstance(valid, (int, float)):
+        if valid is not None and valid not in Bound(0, 1, below=True): raise InputError(f'valid is {valid!r}: it must be {Bound(0, 1, below=True)}, or (docs, labels), or None')
         trn, val = hold_out(y, valid or 0, seed)
         return [docs[i] for i in trn], y[trn], ([docs[i] for i in val], y[val]) if len(val) else None
     vdocs = check_docs(valid[0], 'valid', 1)
@@ -94,12 +100,16 @@ def _valid_pair(valid, docs, y, names, seed):
 
 def _weights_of(class_weights, y, k):
     "Weight of each class in the loss: as given, or against its frequency."
-    if not isinstance(class_weights, str): return class_weights
+    if class_weights is not None and not isinstance(class_weights, str):
+        for w in class_weights: check_options(class_weight=w)
+        return class_weights
+    if class_weights is None: return None
     if class_weights != 'balanced': raise InputError(f"class_weights is {class_weights!r}: 'balanced', or one number a class")
     if y.ndim == 2: return (len(y) - y.sum(0)) / np.maximum(y.sum(0), 1) # a label's presence against its absence
     return len(y) / (k * np.bincount(y, minlength=k))
 
 # %% ../nbs/06a_predict.ipynb #c27
+@checked(drop_mult=Bound(0, 2, below=True))
 def train_classifier(
     lm, # folder of a language model (fine-tuned to your text, at best), or the name of one that ships
     docs, # documents, as `check_docs` takes them
@@ -130,6 +140,7 @@ def train_classifier(
     **tuning, # more of `finetune_classifier`: unfreeze, discr, schedule, factor, steps, wds
 ) -> Path: # the model folder
     "Train a classifier on a language model; the same call continues after an interruption (lesson 1:40:20)."
+    if not isinstance(hidden, (tuple, list)) or not all(h in whole_number(1) for h in hidden): raise InputError(f'hidden is {hidden!r}: give whole numbers of at least 1, one for each layer')
     net = dict(max_seq=max_seq, bptt=bptt, hidden=list(hidden), pool=pool, drop_mult=drop_mult)
     about = dict(bs=bs, crop=crop, class_weights=class_weights, label_smoothing=label_smoothing, gamma=gamma, precision=precision, seed=seed)
     return _trained(lm, docs, labels, out, classes, valid, direction, dict(recipe=recipe, epochs=epochs, lr=lr, **tuning), net, about, compact, progress, resume)
@@ -140,38 +151,57 @@ def _trained(lm, docs, labels, out, classes, valid, direction, recipe, net, abou
     docs = check_docs(docs, 'docs', 2)
     kind, y, names = encode_targets(labels, len(docs), classes)
     for k in recipe.keys() - {'recipe', 'epochs', 'lr'}: _known(k)
-    if about['crop'] is not None and about['crop'] < 1: raise InputError(f"crop is {about['crop']}: it must be at least 1, or None")
+    check_call(finetune_classifier, {k: v for k, v in recipe.items() if v is not None})
+    out = check_out(out)
     folder = _lm_folder(lm, direction)
     docs, y, held = _valid_pair(valid, docs, y, names, about['seed'])
     size = classifier_size(len(docs))
-    recipe, about = dict(recipe, epochs=recipe['epochs'] or size['epochs']), dict(about, bs=about['bs'] or size['bs'])
+    if recipe['epochs'] is None: recipe = dict(recipe, epochs=size['epochs'])
+    if about['bs'] is None: about = dict(about, bs=size['bs'])
     key = _digest(_identity(folder), direction, docs, y, names, held, recipe, net, about, compact)
-    if _made(out, key): return Path(out)
+    inputs = dict(start=_identity(folder)[:16], direction=direction, text=_digest(docs), labels=_digest(y, names), valid=_digest(held), compact=compact, **_json(dict.fromkeys(_TUNING) | recipe | net | about))
+    if _made(out, key, folder): return out
+    _tell(out, key, inputs)
     with _seeded(about['seed']):
         model, vocab, lm_config = classifier_from(folder, len(names), direction=direction, kind=kind, **net)
         tok, run = tokenizer_from_config(lm_config['tokenizer'], folder), Path(f'{out}.run')/key
         learn = _learner(model, run, tok, vocab, direction, (docs, y), held, about)
         history = finetune_classifier(learn, checkpoint=run if resume else None, progress=progress, **recipe)
-    config = _about_classifier(learn, lm_config, names, docs, held, recipe | net | about, history, key)
+    config = _about_classifier(learn, lm_config, names, docs, held, recipe | net | about, history, key) | dict(inputs=inputs)
     learn.sched.write(run/'log.jsonl')
     transfer.save_model(out, model, vocab, config, compact=compact, tokenizer=tok)
     _tidy(run)
-    return Path(out)
+    return out
 
 # %% ../nbs/06a_predict.ipynb #c29
 def _tidy(run):
     "Checkpoints of a finished run are not needed any more; its log stays."
-    for f in Path(run).rglob('*.ckpt*'): f.unlink()
+    for f in as_path(run).rglob('*.ckpt*'): f.unlink()
+
+_TUNING = ('unfreeze', 'discr', 'schedule', 'factor', 'steps', 'wds')
 
 def _known(name):
     "Complain about an argument that no part of the recipe takes."
-    more = ('unfreeze', 'discr', 'schedule', 'factor', 'steps', 'wds')
-    if name not in more: raise InputError(f"train_classifier takes no argument {name!r}; beside its own, those of finetune_classifier: {', '.join(more)}")
+    if name not in _TUNING: raise InputError(f"train_classifier takes no argument {name!r}; beside its own, those of finetune_classifier: {', '.join(_TUNING)}")
 
-def _made(out, key):
-    "Is the very model that this call would make already there?"
-    try: return (Path(out)/'model.safetensors').exists() and json.loads((Path(out)/'config.json').read_text()).get('run') == key
+def _made(out, key, lm):
+    "Is the very model that this call would make of the language model in `lm` already there?"
+    try: made, base = (json.loads((Path(f)/'config.json').read_text(encoding='utf-8')) for f in (out, lm))
     except (OSError, ValueError): return False
+    return (Path(out)/'model.safetensors').exists() and made.get('run') == key and made.get('vocab_hash') == base.get('vocab_hash')
+
+def _tell(out, key, inputs):
+    "Say what is begun beside an older result or a stopped run of other inputs."
+    try: made = json.loads((out/'config.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError): made = {}
+    other = differences(made.get('inputs') or made.get('recipe') or {}, inputs)
+    if other and made.get('run') != key: notice(f"{out}: holds the result of another run ({'; '.join(other)}); it is replaced when the new one is whole")
+    for run in {f.parent for f in Path(f'{out}.run').glob('*/*.ckpt')}:
+        if run.name != key: notice(f'{run}: a stopped run of other inputs; it is kept, this one begins anew')
+
+def _json(settings):
+    "Settings as JSON knows them."
+    return json.loads(json.dumps(settings, default=_plain))
 
 def _learner(model, run, tok, vocab, direction, train, held, about):
     "The classifier's learner over numbered documents."
@@ -193,7 +223,7 @@ def _about_classifier(learn, lm_config, names, docs, held, about, history, key):
     temper = dict(method='none', temperature=1.)
     if held: temper = calibrate(_answers(learn.predict_logits(learn.data.val_dl.ds), learn.kind), held[1])
     return dict(kind='classifier', direction=lm_config['direction'], classes=names.tolist(), classes_dtype=names.dtype.str, head=learn.model.head,
-                n_fields=_n_fields(docs[0]), recipe=json.loads(json.dumps(dict(about, labels=len(docs)), default=_plain)), metrics=metrics, calibration=temper, run=key,
+                n_fields=_n_fields(docs[0]), recipe=_json(dict(about, labels=len(docs))), metrics=metrics, calibration=temper, run=key,
                 history=history.to_dict('records'), rules_version=lm_config.get('rules_version'), trained=date.today().isoformat())
 
 # %% ../nbs/06a_predict.ipynb #c50
@@ -202,6 +232,7 @@ class Member:
     def __init__(self,
         folder, # written by `train_classifier`
     ):
+        folder = as_path(folder)
         self.model, self.vocab, self.config = load_network(folder)
         self.model.eval()
         self.tok, self.direction = tokenizer_from_config(self.config['tokenizer'], folder), self.config['direction']
@@ -297,7 +328,11 @@ def _learn(self:ULMFiTClassifier, X, y, unlabelled):
 # %% ../nbs/06a_predict.ipynb #c57
 @patch
 def _directions(self:ULMFiTClassifier):
-    "The directions asked for, in a tuple."
+    "The directions asked for, in a tuple; arguments that cannot be meant are refused here, before anything is trained."
+    check_call(type(self).__init__, self.get_params(deep=False))
+    check_call(train_classifier, {'drop_mult': self.drop_mult} if self.drop_mult is not None else {})
+    if self.work is not None: check_out(as_path(self.work)/'network')
+    for name, f in dict(lm_options=finetune_lm, options=train_classifier).items(): check_call(f, getattr(self, name) or {})
     if self.directions not in ('fwd', 'bwd', 'both'): raise InputError(f"directions is {self.directions!r}: 'fwd', 'bwd' or 'both'")
     return ('fwd', 'bwd') if self.directions == 'both' else (self.directions,)
 
@@ -305,8 +340,8 @@ def _directions(self:ULMFiTClassifier):
 def _share(self:ULMFiTClassifier, ids):
     "`valid` as a share of the labels, or 'cross'."
     if self.valid == 'auto': return .1 if len(ids) >= 500 else 0
-    if self.valid == 'cross' or isinstance(self.valid, (int, float)): return self.valid
-    raise InputError(f"valid is {self.valid!r}: 'auto', 'cross', or a share of the labels")
+    if self.valid == 'cross' or self.valid in Bound(0, 1, below=True): return self.valid
+    raise InputError(f"valid is {self.valid!r}: 'auto', 'cross', or a share of the labels, at least 0 and below 1")
 
 # %% ../nbs/06a_predict.ipynb #c59
 def _write_text(folder, name, docs):
@@ -319,6 +354,7 @@ def _write_text(folder, name, docs):
 @patch
 def _corpus(self:ULMFiTClassifier, folder, docs, more, work):
     "All the text, cut by the tokenizer of the language model in `folder` and numbered with a vocabulary of its own."
+    work = as_path(work)
     config = json.loads((folder/'config.json').read_text())
     key = _digest(docs, more, config['tokenizer'], self.max_vocab, self.min_freq)
     text = work/f'text-{key}'
@@ -328,38 +364,45 @@ def _corpus(self:ULMFiTClassifier, folder, docs, more, work):
                    min_freq=self.min_freq, n_workers=None if sum(f.stat().st_size for f in files) > 5_000_000 else 0, progress=self.progress)
 
 # %% ../nbs/06a_predict.ipynb #c61
+@checked
 def widen(
     lm, # folder of a fine-tuned language model
     base, # folder of the language model it came from
-    out, # folder to write; found again if it is there
+    out, # folder to write; found again if it was made of the same two
     max_vocab:int=30000, # most words
 ) -> Path: # `out`, or `lm` if there is nothing to add
     "Give a fine-tuned language model back the words it did not meet, with their old vectors."
+    lm, base, out = map(as_path, (lm, base, out))
     weights, config, vocab = transfer.load_model(lm)
     old, _, words = transfer.load_model(base)
     rows = [i for i, w in enumerate(words.itos) if w not in vocab][:max(0, max_vocab - len(vocab))]
-    if not rows: return Path(lm)
-    if (Path(out)/'config.json').exists(): return Path(out)
+    if not rows: return lm
+    made_from = dict(lm=transfer.model_hash(lm), base=transfer.model_hash(base), words=len(rows))
+    try: found = json.loads((out/'config.json').read_text(encoding='utf-8')).get('widened') == made_from
+    except (OSError, ValueError): found = False
+    if found: return out
     for k in set(weights) & set(old) & {'0.encoder.weight', '1.decoder.weight', '1.decoder.bias'}: weights[k] = torch.cat([weights[k], old[k][rows]])
     itos = [*vocab.itos, *(words.itos[i] for i in rows)]
-    return transfer.save_model(out, weights, Vocab(itos), dict(config, arch={}, widened=len(rows)), tokenizer=tokenizer_from_config(config['tokenizer'], lm))
+    return transfer.save_model(out, weights, Vocab(itos), {**{k: v for k, v in config.items() if k != 'inputs'}, 'arch': {}, 'widened': made_from}, tokenizer=tokenizer_from_config(config['tokenizer'], lm))
 
 # %% ../nbs/06a_predict.ipynb #c62
 @patch
 def _language_model(self:ULMFiTClassifier, direction, docs, more, work):
     "The folder of the language model to build on: fine-tuned to the text, or as it is."
-    folder = _lm_folder(self.lm, direction)
+    work, folder = as_path(work), _lm_folder(self.lm, direction)
     sha = _identity(folder)
     if self.lm_epochs == 0:
         if more and not self.teach: raise InputError('lm_epochs is 0, so the unlabelled documents would not be used: leave them out or let the language model learn')
         return folder
     corpus = self._corpus(folder, docs, more, work)
     size = lm_size(corpus.n_tokens)
-    args = {**size, 'epochs': self.lm_epochs or size['epochs'], 'minutes': self.lm_minutes, 'seed': self.seed, **(self.lm_options or {})}
-    out = work/f"lm-{direction}-{_digest(sha, corpus.meta['key'], direction, args)}"
+    args = {**size, 'epochs': size['epochs'] if self.lm_epochs is None else self.lm_epochs, 'minutes': self.lm_minutes, 'seed': self.seed, **(self.lm_options or {})}
+    out = work/f"lm-{direction}-{_digest(sha, corpus.meta['key'], direction, dict(args, minutes=None))}"
     if not (out/'config.json').exists():
         with _seeded(self.seed): finetune_lm(folder, corpus, out, direction=direction, progress=self.progress, **args)
         _tidy(f'{out}.run')
+    elif (had := json.loads((out/'config.json').read_text(encoding='utf-8'))['recipe'].get('minutes')) != args['minutes']:
+        notice(f"{out}: found, trained with minutes={had}; for minutes={args['minutes']} delete it")
     self.runs_[direction] = dict(lm=out)
     return widen(out, folder, f'{out}-wide', self.max_vocab) if self.keep_words else out
 
@@ -374,7 +417,7 @@ def _train(self:ULMFiTClassifier, lms, docs, ids, rows, held, more, work):
     args = dict(classes=self.classes_, valid=watch, seed=self.seed, **(TAUGHT if teacher else {}))
     args |= {k: v for k, v in own.items() if v is not None} | (self.options or {})
     for d, lm in lms.items():
-        out = work/f"{d}-{_digest(_identity(lm), some, y, extra, said, args)}"
+        out = as_path(work)/f"{d}-{_digest(_identity(lm), some, y, extra, said, args)}"
         members.append(Member(train_classifier(lm, some + extra, self._labels(np.concatenate([y, said]) if len(said) else y), out, direction=d, **show, **args)))
         self.runs_.setdefault(d, {}).setdefault('classifier', out)
     if teacher: _match(members, teacher, kept, len(extra))
@@ -427,6 +470,7 @@ def by_member(self:ULMFiTClassifier,
     chunk:int=4096, # documents at a time
 ) -> dict: # name → log probabilities, [n, classes] or [n, labels, 2] of no and yes, before the average is tempered
     "What each member says by itself."
+    check_options(chunk=chunk)
     docs, members = self._checked(X), self.members_
     parts = [_members_say(members, docs[i:i + chunk]) for i in range(0, len(docs), chunk)]
     said = map(np.concatenate, zip(*parts)) if parts else [np.empty((0, *self._shape()))] * len(members)
@@ -547,11 +591,12 @@ def save(self:ULMFiTClassifier,
     names = [n.replace(' ', '-') for n in _names_of(self.members_)]
     about = dict(format_version=FORMAT_VERSION, classes=self.classes_.tolist(), classes_dtype=self.classes_.dtype.str, members=names, n_fields=self.n_fields_,
                  temperature=self.temperature_, calibration=self.calibration_, params={k: v for k, v in self.get_params().items() if k != 'work' and _is_json(v)})
-    with _replacing(Path(folder), 'classifier.json', 'a classifier of ours') as new:
+    folder = as_path(folder)
+    with _replacing(folder, 'classifier.json', 'a classifier of ours') as new:
         for n, m in zip(names, self.members_): m.save(new/n)
         (new/'README.md').write_text(_card(self), encoding='utf-8')
         (new/'classifier.json').write_text(json.dumps(about, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-    return Path(folder)
+    return folder
 
 # %% ../nbs/06a_predict.ipynb #c87
 def _is_json(v):
@@ -576,7 +621,7 @@ def load_classifier(
     "A classifier from its folder; several folders make an average."
     folders = folder if isinstance(folder, (list, tuple)) else [folder]
     if not folders: raise InputError('load_classifier: no folder given')
-    parts = [_load_one(Path(f)) for f in folders]
+    parts = [_load_one(as_path(f)) for f in folders]
     for f, p in zip(folders, parts):
         if p.classes_.tolist() != parts[0].classes_.tolist(): raise InputError(f'{f}: its classes are {_listed(p.classes_)}, those of {folders[0]} are {_listed(parts[0].classes_)}')
         if p.n_fields_ != parts[0].n_fields_: raise InputError(f'{f}: reads {p.n_fields_} text field(s), {folders[0]} reads {parts[0].n_fields_}')
@@ -714,6 +759,7 @@ def explain(self:ULMFiTClassifier,
     most:int=256, # most readings; a text of more words is taken in runs of neighbours
 ) -> Explanation: # words, scores, and the picture
     "What each word adds to the log-odds of a label: the log-odds with it, less those without it."
+    check_options(most=most)
     self = copy.copy(self) # the whole answer is one model's, also when another thread fits this one anew
     doc, = self._checked([text])
     words, cuts, free = self._cut_up(doc)
@@ -761,6 +807,7 @@ def _label_columns(ids, names, classes, path):
 def _as_model(model): return model if hasattr(model, 'predict_proba') else load_classifier(model)
 
 # %% ../nbs/06a_predict.ipynb #c123
+@checked(n_lbls=whole_number(1))
 def evaluate(
     model, # folder of a classifier, a list of folders to be averaged, a fitted `ULMFiTClassifier`, or what `load_served` returns
     data, # a table in the standard format (labels first), or (docs, labels)
@@ -822,7 +869,7 @@ def _stream(src, n_lbls):
 def _sink(out):
     "Standard output, or a file that appears when it is complete."
     if str(out) == '-': yield sys.stdout; sys.stdout.flush(); return
-    out = Path(out); part = out.with_name(f'.part.{out.name}')
+    out = as_path(out); part = out.with_name(f'.part.{out.name}')
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open_text(part, 'w') as f: yield f
@@ -845,6 +892,7 @@ def _format_of(out, format):
     return format
 
 # %% ../nbs/06a_predict.ipynb #c131
+@checked
 def predict_file(
     model, # folder of a classifier, a list of folders to be averaged, a fitted `ULMFiTClassifier`, or what `load_served` returns
     src, # .txt (one document a line), or .csv, .tsv (plain, .xz or .gz) or .parquet of text columns; '-': lines of standard input

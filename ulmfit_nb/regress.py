@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 from fastcore.basics import patch
-from .fixup import InputError
+from .fixup import InputError, as_path
 from .tokenize import tokenizer_from_config
 from .classifier import classifier_from, finetune_classifier, predict_logits
 from .formats import save_model, _replacing
@@ -90,9 +90,9 @@ def _learn(self:ULMFiTRegressor, X, y, unlabelled):
 def _network(self:ULMFiTRegressor, direction, lm, docs, y, work):
     "The network of one direction: found, continued, or made."
     size, z = classifier_size(len(docs)), ((y - self.mean_) / (self.scale_ or 1.)).astype(np.float32)
-    recipe = dict(epochs=self.epochs or size['epochs'], lr=self.lr, **(self.options or {}))
-    about = dict(bs=self.bs or size['bs'], crop=None, class_weights=None, label_smoothing=0., gamma=0., precision=self.precision, seed=self.seed)
-    out = work/f'{direction}-{_digest(_identity(lm), docs, y, recipe, about, self.drop_mult)}'
+    recipe = dict(epochs=size['epochs'] if self.epochs is None else self.epochs, lr=self.lr, **(self.options or {}))
+    about = dict(bs=size['bs'] if self.bs is None else self.bs, crop=None, class_weights=None, label_smoothing=0., gamma=0., precision=self.precision, seed=self.seed)
+    out = as_path(work)/f'{direction}-{_digest(_identity(lm), docs, y, recipe, about, self.drop_mult)}'
     if (out/'config.json').exists(): return Member(out)
     with _seeded(self.seed):
         model, vocab, config = classifier_from(lm, 1, direction=direction, drop_mult=self.drop_mult, kind='regression')
@@ -124,16 +124,17 @@ def save(self:ULMFiTRegressor,
 ) -> Path: # the folder
     "Write the fitted regressor to a folder that appears complete or not at all."
     check_is_fitted(self, 'members_')
-    with _replacing(Path(folder), 'classifier.json', 'a classifier of ours') as new:
+    folder = as_path(folder)
+    with _replacing(folder, 'classifier.json', 'a classifier of ours') as new:
         for m in self.members_: m.save(new/m.direction)
         (new/'classifier.json').write_text(json.dumps(dict(format_version=1, kind='regressor', members=[m.direction for m in self.members_]), indent=1) + '\n', encoding='utf-8')
-    return Path(folder)
+    return folder
 
 def load_regressor(
     folder, # that `ULMFiTRegressor.save` wrote
 ) -> ULMFiTRegressor: # ready to answer
     "A regressor from its folder."
-    folder = Path(folder)
+    folder = as_path(folder)
     about = _contents(folder, 'no regressor here (classifier.json is missing)')
     if about.get('kind') != 'regressor': raise InputError(f'{folder}: holds a classifier, not a regressor; load_classifier reads it')
     members = [Member(folder/d) for d in about['members']]

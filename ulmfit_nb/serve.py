@@ -13,7 +13,8 @@ from pathlib import Path
 # %% ../nbs/06b_serve.ipynb #5e00a005
 import numpy as np
 from fastcore.basics import patch
-from .fixup import InputError
+from .fixup import InputError, as_path
+from .checks import checked
 
 # %% ../nbs/06b_serve.ipynb #5e00b002
 def _sigmoid(x): return .5 + .5 * np.tanh(.5 * x)
@@ -252,10 +253,10 @@ def export(
     int8:bool=False, # 8-bit integers for word vectors and LSTM
 ) -> Path: # the folder
     "Write a classifier in a form that answers without PyTorch."
-    from ulmfit_nb.formats import _replacing
+    from ulmfit_nb.formats import _replacing, check_out
     from ulmfit_nb.predict import _as_model, _names_of
     if format != 'onnx': raise InputError(f"format is {format!r}: 'onnx' is what there is")
-    model, folder = _as_model(model), Path(folder)
+    model, folder = _as_model(model), check_out(folder, 'serve.json', 'an export')
     names = [n.replace(' ', '-') for n in _names_of(model.members_)]
     with _replacing(folder, 'serve.json', 'an export') as new:
         about = dict(serve_version=1, kind=model.kind_, classes=model.classes_.tolist(), classes_dtype=model.classes_.dtype.str, n_fields=model.n_fields_, temperature=model.temperature_,
@@ -369,12 +370,13 @@ def _about(folder):
 # %% ../nbs/06b_serve.ipynb #5e00b009
 class ServedClassifier:
     "A classifier read from an export, or as it was saved: raw text to probabilities, without PyTorch."
+    @checked
     def __init__(self,
         folder, # that `export` or `save` or `train_classifier` wrote
         threads:int|None=None, # of ONNX Runtime; None: one a core
         alone:bool=False, # this program will not use PyTorch: do not let spaCy import it
     ):
-        folder = Path(folder)
+        folder = as_path(folder)
         self.about = _about(folder)
         with _without_torch(alone):
             from ulmfit_nb.tokenize import tokenizer_from_config

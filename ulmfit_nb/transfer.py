@@ -22,6 +22,7 @@ from fastcore.basics import patch
 
 # %% ../nbs/05_transfer.ipynb #d49f885b
 from .fixup import InputError
+from .checks import checked
 from .vocab import Vocab
 from .formats import *
 from .formats import _need_embedding, _tied
@@ -142,6 +143,7 @@ def map_vocab(
     return out, m
 
 # %% ../nbs/05_transfer.ipynb #a05x0002
+@checked
 def extend_vocab(
     weights:dict, # name → tensor, our names: of a language model or a classifier
     vocab:Vocab, # its vocabulary
@@ -215,7 +217,7 @@ def discriminative_lrs(
     factor:float=2.6, # each group below learns this many times slower
 ) -> np.ndarray: # [n], lowest group first
     "One rate a layer group: η^(l−1) = η^l / factor."
-    if n < 1 or factor <= 0: raise InputError(f'discriminative_lrs needs n ≥ 1 groups and factor > 0, not n={n}, factor={factor}')
+    if n < 1 or not 0 < factor < math.inf: raise InputError(f'discriminative_lrs needs n ≥ 1 groups and factor > 0, not n={n}, factor={factor}')
     return lr / factor ** np.arange(n - 1, -1, -1, dtype=float)
 
 # %% ../nbs/05_transfer.ipynb #997335c9
@@ -257,7 +259,7 @@ def use_clr_factor(
     cut_div:float=10, # the climb takes 1/cut_div of the steps
 ) -> partial: # function of (t, T)
     "The lesson's `use_clr=(div, cut_div)` as a schedule."
-    if div < 1 or cut_div < 1: raise InputError(f'use_clr=({div}, {cut_div}): both numbers must be at least 1')
+    if not (1 <= div < math.inf and 1 <= cut_div < math.inf): raise InputError(f'use_clr=({div}, {cut_div}): both numbers must be at least 1')
     return partial(stlr_factor, cut_frac=1/cut_div, ratio=div)
 
 # %% ../nbs/05_transfer.ipynb #591d2e73
