@@ -52,9 +52,11 @@ def pick_precision(
     kind, low = torch.device(device).type, dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
     if precision not in ('auto', *low): raise InputError(f"precision is {precision!r}: 'auto', 'fp32', 'bf16' or 'fp16'")
     if precision == 'fp16' and kind != 'cuda': raise InputError("precision='fp16' needs a GPU: take 'bf16' or 'auto'")
+    has = [n for n in ('avx512_bf16', 'amx_tile') if kind == 'cpu' and getattr(torch.cpu, f'_is_{n}_supported', bool)()]
+    if precision == 'bf16' and kind == 'cpu' and not has:
+        raise InputError("precision='bf16': this CPU has no bf16 units; without them it fails or takes many times as long. Take 'fp32' or 'auto'")
     if precision != 'auto': return low[precision], f'{precision}, as asked'
     if kind == 'cuda': return (torch.bfloat16, 'bf16: this GPU has it') if torch.cuda.is_bf16_supported(False) else (None, 'fp32: this GPU has no bf16')
-    has = [n for n in ('avx512_bf16', 'amx_tile') if kind == 'cpu' and getattr(torch.cpu, f'_is_{n}_supported', bool)()]
     return (torch.bfloat16, f'bf16: this CPU has {has[-1]}') if has else (None, f'fp32: this {kind} has no bf16 units')
 
 # %% ../nbs/05a_learner.ipynb #c15

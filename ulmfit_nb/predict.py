@@ -346,21 +346,22 @@ def _share(self:ULMFiTClassifier, ids):
 # %% ../nbs/06a_predict.ipynb #c59
 def _write_text(folder, name, docs):
     "Documents that say something, as a CSV for `prepare`; a list with its path, or an empty one."
-    clean = lambda x: x.replace('\r\n', '\n').replace('\r', '\n').replace('\0', ' ').encode('utf-8', 'replace').decode()
+    clean = lambda x: x.replace('\r\n', '\n').replace('\r', '\n').replace('\0', ' ')
     docs = [tuple(map(clean, d)) if isinstance(d, tuple) else clean(d) for d in docs]
     docs = [d for d in docs if any(x.strip() not in ('', 'nan', 'NaN') for x in (d if isinstance(d, tuple) else (d,)))]
     return [write_standard(folder, docs, [0] * len(docs), ['text'], name)] if docs else []
 
 @patch
 def _corpus(self:ULMFiTClassifier, folder, docs, more, work):
-    "All the text, cut by the tokenizer of the language model in `folder` and numbered with a vocabulary of its own."
+    "All the text, cut as the language model in `folder` has it, after the newest text rules, and numbered with a vocabulary of its own."
     work = as_path(work)
     config = json.loads((folder/'config.json').read_text())
-    key = _digest(docs, more, config['tokenizer'], self.max_vocab, self.min_freq)
+    tok = tokenizer_from_config(config['tokenizer'], folder, newest=True)
+    key = _digest(docs, more, tok.config, self.max_vocab, self.min_freq)
     text = work/f'text-{key}'
     files = _write_text(text, 'labelled.csv', docs) + _write_text(text, 'unlabelled.csv', more)
     if not files: raise InputError('X holds no text: every document is blank')
-    return prepare(files, work/f'corpus-{key}', text='csv', tokenizer=tokenizer_from_config(config['tokenizer'], folder), max_vocab=self.max_vocab,
+    return prepare(files, work/f'corpus-{key}', text='csv', tokenizer=tok, max_vocab=self.max_vocab,
                    min_freq=self.min_freq, n_workers=None if sum(f.stat().st_size for f in files) > 5_000_000 else 0, progress=self.progress)
 
 # %% ../nbs/06a_predict.ipynb #c61

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 # %% ../nbs/06_scores.ipynb #5c0re005
 import numpy as np
-from .fixup import InputError, class_finder, class_ids, listed as _listed
+from .fixup import InputError, whole_characters, class_finder, class_ids, listed as _listed
 
 # %% ../nbs/06_scores.ipynb #c10
 def _no_list(X, where, one='text'):
@@ -59,7 +59,8 @@ def check_docs(
     for i, k in enumerate(n):
         if k != n[0]: raise InputError(f'{where}, row {i}: {k} text field(s) where row 0 has {n[0]}')
     if docs and fields not in (None, n[0]): raise InputError(f'{where} has {n[0]} text field(s), the model was trained on {fields}')
-    return [tuple(d) if n[0] > 1 else d if isinstance(d, str) else d[0] for d in docs]
+    docs = [[d] if isinstance(d, str) else d for d in docs]
+    return [tuple(map(whole_characters, d)) if n[0] > 1 else whole_characters(d[0]) for d in docs]
 
 def _n_fields(doc): return 1 if isinstance(doc, str) else len(doc)
 

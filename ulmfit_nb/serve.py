@@ -113,9 +113,10 @@ class _Graph:
 # %% ../nbs/06b_serve.ipynb #5e00a013
 def int8_rows(
     E:np.ndarray, # a matrix
+    largest:int=127, # of the integers, at most 127
 ) -> tuple: # q (int8, same shape) and s (float32, [rows, 1]) with E ≈ s q
     "Rows as 8-bit integers, each with a scale of its own."
-    s = np.abs(E).max(1, keepdims=True) / 127
+    s = np.abs(E).max(1, keepdims=True) / largest
     return np.rint(E / np.maximum(s, 1e-12)).astype(np.int8), s.astype(np.float32)
 
 # %% ../nbs/06b_serve.ipynb #5e00a01a
@@ -141,7 +142,7 @@ def _lstm(g, w, l, x, n, int8):
     if not int8: g.add('LSTM', [x, *(g.const(f'{k}{l}', m) for k, m in ms.items()), B, n, *start], *end, **size)
     else:
         m8, scales = [], []
-        for k, (q, s) in ((k, int8_rows(m[0])) for k, m in ms.items()):
+        for k, (q, s) in ((k, int8_rows(m[0], 63)) for k, m in ms.items()):
             m8.append(g.const(f'{k}{l}', np.ascontiguousarray(q.T)[None]))
             scales += [g.const(f'{k}{l}_scale', s.T), g.const(f'{k}{l}_zero', np.zeros_like(s.T, dtype=np.int8))]
         g.add('DynamicQuantizeLSTM', [x, *m8, B, n, *start, '', *scales], *end, domain='com.microsoft', **size)

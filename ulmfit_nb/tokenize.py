@@ -932,12 +932,14 @@ def sample(self:SubwordTokenizer,
 def tokenizer_from_config(
     config:dict, # from a tokenizer's `config`
     folder=None, # where spm.model lies, for subwords
+    newest:bool=False, # with the newest text rules in place of those it had? For a model that will learn from new text
 ): # Tokenizer or SubwordTokenizer that cuts as before
-    "Build a tokenizer again, with the rules that it had."
+    "Build a tokenizer again."
     kind, lang = config.get('kind'), config.get('lang')
     if kind not in ('spacy', 'subword'): raise InputError(f'tokenizer kind {kind!r}: known are spacy and subword')
     strict = config.get('strict', False)
     rules = STRICT_RULES if strict else rules_of(config.get('rules'), lang)
+    if newest and not strict: rules = rules_of(RULES_VERSION, lang)
     if kind == 'spacy': tok, now = Tokenizer(lang, rules, strict, general=True), spacy.__version__
     else: tok, now = SubwordTokenizer(Path(folder or '.'), rules, lang), sentencepiece.__version__
     if kind == 'subword' and tok.config['model_hash'] != config['model_hash']: raise InputError(f'{folder}: spm.model is not the one that was trained with')
