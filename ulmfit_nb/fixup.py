@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['UNK', 'PAD', 'BOS', 'FLD', 'TK_UP', 'TK_REP', 'TK_WREP', 'SPECIALS', 'FASTAI_TOKENS', 'CLASSES', 'TABLES', 'RULES',
-           'RULES_VERSION', 'OLD_RULES', 'TURKIC', 'STRICT_RULES', 'InputError', 'as_path', 'data_folder', 'iter_texts',
-           'get_texts', 'shuffle_together', 'split_train_valid', 'table_ending', 'is_file', 'open_text', 'iter_lines',
-           'class_finder', 'listed', 'class_ids', 'write_standard', 'make_clas_folder', 'make_lm_folder',
-           'read_classes', 'file_classes', 'read_standard', 'load_standard', 'iter_standard', 'overlap',
-           'whole_characters', 'fixup', 'piecewise', 'escape_markers', 'unescape_markers', 'replace_wrep', 'mark_caps',
-           'lowercase', 'lowercase_turkic', 'uppercase_turkic', 'replace_rep', 'squeeze', 'apply_rules', 'fixup_1',
-           'fixup_2', 'replace_wrep_2', 'mark_caps_2', 'replace_rep_2', 'rules_of', 'undo_rules']
+           'RULES_VERSION', 'OLD_RULES', 'TURKIC', 'STRICT_RULES', 'InputError', 'as_path', 'data_folder',
+           'whole_characters', 'iter_texts', 'get_texts', 'shuffle_together', 'split_train_valid', 'table_ending',
+           'is_file', 'open_text', 'iter_lines', 'class_finder', 'listed', 'class_ids', 'write_standard',
+           'make_clas_folder', 'make_lm_folder', 'read_classes', 'file_classes', 'read_standard', 'load_standard',
+           'iter_standard', 'overlap', 'fixup', 'piecewise', 'escape_markers', 'unescape_markers', 'replace_wrep',
+           'mark_caps', 'lowercase', 'lowercase_turkic', 'uppercase_turkic', 'replace_rep', 'squeeze', 'apply_rules',
+           'fixup_1', 'fixup_2', 'replace_wrep_2', 'mark_caps_2', 'replace_rep_2', 'rules_of', 'undo_rules']
 
 # %% ../nbs/00_fixup.ipynb #7dbddbfa
 import csv, gzip, html, io, lzma, os, re, sys, unicodedata, warnings, zlib
@@ -50,6 +50,15 @@ def data_folder() -> Path|None: # where the real text lies, None when there is n
         return as_path(given)
     here = Path.cwd().resolve()
     return next((o/'shared'/'data' for o in [here, *here.parents] if (o/'shared'/'data').is_dir()), None)
+
+# %% ../nbs/00_fixup.ipynb #abe2feaa
+def whole_characters(
+    x:str, # text
+) -> str: # text that every encoding can write
+    "Join the halves of surrogate pairs; a half alone becomes U+FFFD."
+    try: x.encode()
+    except UnicodeEncodeError: return x.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')
+    return x
 
 # %% ../nbs/00_fixup.ipynb #61035297
 def _check_text(x, where):
@@ -502,15 +511,6 @@ _two_spaces = re.compile(r' {2,}')
 def _lesson_fixup(x):
     for old, new in _lesson: x = x.replace(old, new)
     return _two_spaces.sub(' ', html.unescape(x))
-
-# %% ../nbs/00_fixup.ipynb #abe2feaa
-def whole_characters(
-    x:str, # text
-) -> str: # text that every encoding can write
-    "Join the halves of surrogate pairs; a half alone becomes U+FFFD."
-    try: x.encode()
-    except UnicodeEncodeError: return x.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')
-    return x
 
 # %% ../nbs/00_fixup.ipynb #fc471620
 _entity = re.compile(r'&(?:#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]*;|(?:nbsp|amp|lt|gt|quot)(?![\w=;]))')

@@ -347,7 +347,7 @@ def text_hash(
     text:str='auto', # as `prepare` takes it
 ) -> str: # 32 hexadecimal digits
     "Fingerprint of raw text: the files' names and content; where they lie does not matter."
-    return _fingerprint(_sources(src, text)[0], {})
+    return _fingerprint(_paths(src, text), {})
 
 def _fingerprint(paths, settings):
     h = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
@@ -385,8 +385,10 @@ def _classes_of(paths, kinds, n_lbls, min_lbl):
     if any(c != each[0] for c in each): raise InputError(f'{paths[0]} and others: their classes differ; prepare them one by one')
     return each[0]
 
+def _paths(src, text): return [p for o in (src if isinstance(src, (list, tuple)) else [src]) for p in _opened(as_path(o), text)]
+
 def _sources(src, text, n_lbls=1, min_lbl=0):
-    paths = [p for o in (src if isinstance(src, (list, tuple)) else [src]) for p in _opened(as_path(o), text)]
+    paths = _paths(src, text)
     kinds = [_kind(p, text) for p in paths]
     labelled = all(k in ('csv', 'folder') for k in kinds)
     return paths, kinds, _classes_of(paths, kinds, n_lbls, min_lbl) if labelled else None, labelled
