@@ -870,12 +870,10 @@ def evaluate(
 def _is_export(model): return isinstance(model, str) and is_file(Path(model)/'serve.json')
 
 def _answering(model):
-    "What answers from a folder: an export, or a classifier with all that it can do."
-    if _is_export(model):
-        from ulmfit_nb.serve import load_served
-        return load_served(model)
-    from ulmfit_nb.predict import load_classifier
-    return load_classifier(model)
+    "An export, ready to answer; the folder of a classifier as it is."
+    if not _is_export(model): return model
+    from ulmfit_nb.serve import load_served
+    return load_served(model)
 
 # %% ../nbs/08_cli.ipynb #la8c0003
 _ENDINGS = 'txt text md rst log csv tsv tab json jsonl parquet feather xls xlsx ods doc docx odt rtf pdf htm html xml yaml yml tex eml gz xz bz2 zip zst 7z tar tgz'
@@ -915,11 +913,14 @@ def predict(
     text = what if text is None else text
     if explain:
         if _is_export(model): raise InputError(f'{model}: an export answers but does not explain; add --no-explain, or give the classifier that it was made from')
-        return _answering(model).explain(text).terminal(colour=sys.stdout.isatty())
+        from ulmfit_nb.predict import load_classifier
+        return load_classifier(model).explain(text).terminal(colour=sys.stdout.isatty())
     if isinstance(model, str):
         from ulmfit_nb.serve import load_served
         m = load_served(model, alone=True) # starts in a third of the time
-    else: m = _answering(model)
+    else:
+        from ulmfit_nb.predict import load_classifier
+        m = load_classifier(model)
     p = m.predict_proba([text])[0]
     return f'{m.classes_[p.argmax()]}: {p.max():.1%}'
 

@@ -298,9 +298,11 @@ def write_standard(
     names = _listable(classes)
     cells, part = _cells_of(labels, names), path.with_name(f'.part.{path.name}')
     with open_text(part, 'w') as f:
-        out = csv.writer(f, delimiter=TABLES.get(table_ending(path)) or ',', lineterminator='\n')
+        how = dict(delimiter=TABLES.get(table_ending(path)) or ',', lineterminator='\n')
+        plain, quoted = csv.writer(f, **how), csv.writer(f, quoting=csv.QUOTE_ALL, **how)
         for i, (x, y) in enumerate(zip(texts, cells)):
-            out.writerow([*y, *(_check_text(o, f'document {i}') for o in _fields(x))])
+            fields = [_check_text(o, f'document {i}') for o in _fields(x)]
+            (quoted if any('\r' in o for o in fields) else plain).writerow([*y, *fields])
     os.replace(part, path)
     _write_classes(path, names)
     return path

@@ -228,22 +228,18 @@ def split(self:Corpus,
     return split_train_valid(len(self), valid, seed)
 
 # %% ../nbs/02_vocab.ipynb #50ecc1a2
-def _lines(path):
-    with open_text(path) as f:
-        try: yield from (line for line in f if line.strip())
-        except UnicodeDecodeError as e: raise InputError(f'{path}: not UTF-8 ({e.reason}); save the file as UTF-8') from None
-        except (EOFError, lzma.LZMAError) as e: raise InputError(f'{path}: damaged archive ({e}); fetch it again') from None
+def _lines(path): return filter(str.strip, iter_lines(path))
 
-_title = re.compile(r' ?= [^=].* = ?\r?\n?')
+_title = re.compile(r' ?= [^=].* = ?')
 
 def _articles(path):
     article = []
     for line in _lines(path):
         if _title.fullmatch(line) and article:
-            yield ''.join(article)
+            yield '\n'.join(article)
             article = []
         article.append(line)
-    if article: yield ''.join(article)
+    if article: yield '\n'.join(article)
 
 # %% ../nbs/02_vocab.ipynb #5ee052a3
 _LARGE = 50_000_000 # bytes
