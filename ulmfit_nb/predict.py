@@ -5,7 +5,7 @@ __all__ = ['TAUGHT', 'FORMAT_VERSION', 'classifier_size', 'lm_size', 'train_clas
            'match_confidence', 'load_classifier', 'occlusion', 'Explanation', 'evaluate', 'predict_file']
 
 # %% ../nbs/06a_predict.ipynb #c3
-import copy, csv, hashlib, html, json, math, os, sys, tempfile, textwrap
+import copy, csv, hashlib, html, inspect, json, math, os, sys, tempfile, textwrap
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -332,7 +332,10 @@ def _directions(self:ULMFiTClassifier):
     check_call(type(self).__init__, self.get_params(deep=False))
     check_call(train_classifier, {'drop_mult': self.drop_mult} if self.drop_mult is not None else {})
     if self.work is not None: check_out(as_path(self.work)/'network')
-    for name, f in dict(lm_options=finetune_lm, options=train_classifier).items(): check_call(f, getattr(self, name) or {})
+    for name, f, more in [('lm_options', finetune_lm, ()), ('options', train_classifier, _TUNING)]:
+        given = getattr(self, name) or {}
+        if unknown := given.keys() - {*inspect.signature(f).parameters, *more}: raise InputError(f'{name}: {f.__name__} takes no argument {min(unknown)!r}')
+        check_call(f, given)
     if self.directions not in ('fwd', 'bwd', 'both'): raise InputError(f"directions is {self.directions!r}: 'fwd', 'bwd' or 'both'")
     return ('fwd', 'bwd') if self.directions == 'both' else (self.directions,)
 
