@@ -660,6 +660,7 @@ def _load_one(folder):
     "The classifier in one folder."
     if (folder/'config.json').exists():
         m = _member(folder)
+        if m.config.get('head', {}).get('kind') == 'regression': raise InputError(f'{folder}: a network of a regressor, not a classifier; load_regressor reads the folder it is in')
         return _assembled([m], m.config.get('calibration', dict(method='none', n=0, temperature=1.)), dict(directions=m.direction))
     if (folder/'serve.json').exists(): raise InputError(f'{folder}: an export, which answers and can be scored (load_served, `ulmfit predict --no-explain`, `ulmfit evaluate`); for more, give the classifier that it was made from')
     about = _contents(folder, 'no classifier here (neither classifier.json nor config.json)')

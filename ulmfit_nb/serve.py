@@ -271,7 +271,7 @@ def _export_member(m, folder, int8):
     folder.mkdir(parents=True)
     m.vocab.save(folder/'vocab.json')
     if hasattr(m.tok, 'model'): (folder/'spm.model').write_bytes(m.tok.model)
-    about = dict(direction=m.direction, tokenizer=m.config['tokenizer'])
+    about = dict(direction=m.direction, tokenizer=m.config['tokenizer'], vocab_hash=m.vocab.hash)
     if m.direction == 'any':
         np.savez(folder/'lsa.npz', E=m.E, W=m.W, b=m.b)
         return about
@@ -365,6 +365,7 @@ def _about(folder):
     if about.get('kind', 'classifier') not in ('classifier', 'lsa'): raise InputError(f"{folder}: holds a {about['kind']}, not a classifier")
     members = {m: _json(folder/m/'config.json') for m in about.get('members', [''])}
     own = next(iter(members.values()))
+    if own.get('head', {}).get('kind') == 'regression': raise InputError(f'{folder}: a network of a regressor, not a classifier')
     return dict(members=members, saved=True, kind=own.get('head', {}).get('kind', 'single'), temperature=about.get('calibration', {}).get('temperature', 1.),
                 n_fields=about.get('n_fields', 1), **{k: own.get(k) for k in ('classes', 'classes_dtype')})
 
@@ -386,7 +387,9 @@ class ServedClassifier:
         for name, m in self.about['members'].items():
             if not (folder/name/'vocab.json').exists(): raise InputError(f'{folder}/{name}: vocab.json is missing; the folder is damaged')
             part = (_LSA if m['direction'] == 'any' else _Plain if 'saved' in self.about else _Network)(folder/name, m, threads)
-            self.parts.append((part, Vocab.load(folder/name/'vocab.json'), tokenizer_from_config(m['tokenizer'], folder/name), m))
+            vocab = Vocab.load(folder/name/'vocab.json')
+            if m.get('vocab_hash', vocab.hash) != vocab.hash: raise InputError(f'{folder}/{name}: vocab.json is not the vocabulary this model was trained with; the folder is damaged')
+            self.parts.append((part, vocab, tokenizer_from_config(m['tokenizer'], folder/name), m))
 
 # %% ../nbs/06b_serve.ipynb #5e00a038
 @patch(as_prop=True)
