@@ -32,7 +32,7 @@ SHAPES = {repr(atom): partial(lambda atom, n: atom * (n // len(atom)), atom) for
 def readers():
     "What is measured, by name: functions of one text."
     rules = {f'{r.__name__}': r for r in RULES}
-    for version in OLD_RULES: rules |= {f'{r.__name__} ({version})': r for r in rules_of(version) if r not in RULES}
+    for version in OLD_RULES: rules |= {f"{r.__name__.lstrip('_')} ({version})": r for r in rules_of(version) if r not in RULES}
     rules |= {f'{r.__name__} (lesson)': r for r in STRICT_RULES}
     rules |= {'lowercase_turkic': rules_of(RULES_VERSION, 'tr')[RULES.index(next(r for r in RULES if r.__name__ == 'lowercase'))]}
     return rules | {'undo_rules': undo_rules, 'undo_rules (Turkish)': partial(undo_rules, upper=uppercase_turkic),

@@ -10,7 +10,7 @@ __all__ = ['UNK', 'PAD', 'BOS', 'FLD', 'TK_UP', 'TK_REP', 'TK_WREP', 'SPECIALS',
            'make_clas_folder', 'make_lm_folder', 'read_classes', 'file_classes', 'read_standard', 'load_standard',
            'iter_standard', 'overlap', 'fixup', 'piecewise', 'escape_markers', 'unescape_markers', 'replace_wrep',
            'mark_caps', 'lowercase', 'lowercase_turkic', 'uppercase_turkic', 'replace_rep', 'squeeze', 'apply_rules',
-           'fixup_1', 'fixup_2', 'replace_wrep_2', 'mark_caps_2', 'replace_rep_2', 'rules_of', 'undo_rules']
+           'rules_of', 'undo_rules']
 
 # %% ../nbs/00_fixup.ipynb #7dbddbfa
 import csv, gzip, html, io, lzma, os, re, sys, unicodedata, warnings, zlib
@@ -741,21 +741,21 @@ def _old_unescape(x): return _old_entity.sub(_char, _amps.sub('&', x)) if '&' in
 def _old_untag(x): return _old_style.sub('', _old_break.sub('\n', x)).replace('<unk>', 'u_n') if '<' in x else x
 
 # %% ../nbs/00_fixup.ipynb #12aa3fb7
-def fixup_1(x): return _repaired(x, [_old_unescape, _old_untag, _unwrite, _tidy_space, _close_joints])
-def fixup_2(x): return _repaired(x, [_old_unescape, _unhide, _old_untag, _unwrite, _tidy_space, _close_joints])
+def _fixup_1(x): return _repaired(x, [_old_unescape, _old_untag, _unwrite, _tidy_space, _close_joints])
+def _fixup_2(x): return _repaired(x, [_old_unescape, _unhide, _old_untag, _unwrite, _tidy_space, _close_joints])
 
 @partial(piecewise, across=_said_again)
-def replace_wrep_2(x): return _old_wrep.sub(_put_wrep, x) if _said_again(x.split()) else x
+def _replace_wrep_2(x): return _old_wrep.sub(_put_wrep, x) if _said_again(x.split()) else x
 
 @piecewise
-def mark_caps_2(x): return _old_word.sub(_put_up, x)
+def _mark_caps_2(x): return _old_word.sub(_put_up, x)
 
 @piecewise
-def replace_rep_2(x): return _old_rep.sub(_put_rep, x)
+def _replace_rep_2(x): return _old_rep.sub(_put_rep, x)
 
 # %% ../nbs/00_fixup.ipynb #d92c5bc9
-_pieces_2 = [escape_markers, replace_wrep_2, mark_caps_2, replace_rep_2, lowercase, squeeze]
-OLD_RULES = {'1': [fixup_1, *_pieces_2], '2': [fixup_2, *_pieces_2]}
+_pieces_2 = [escape_markers, _replace_wrep_2, _mark_caps_2, _replace_rep_2, lowercase, squeeze]
+OLD_RULES = {'1': [_fixup_1, *_pieces_2], '2': [_fixup_2, *_pieces_2]}
 TURKIC = ('tr', 'az')
 
 def rules_of(
