@@ -696,6 +696,8 @@ def _strict_caps(x):
 
 # %% ../nbs/00_fixup.ipynb #fe456d36
 _on_it = f'{_marks}\U0001f3fb-\U0001f3ff' # marks, and skin tones of emoji
+_carries = re.compile(f'[{_on_it}]').search
+_bare_rep = re.compile(r'([^\s\d])()\1{3,}')
 _rep = re.compile(rf'([^\s\d{_on_it}][{_on_it}]{{0,3}})\1{{3,}}(?![{_on_it}])|([{_on_it}])\2{{3,}}')
 
 def _put_rep(m):
@@ -707,7 +709,8 @@ def replace_rep(
     x:str, # text
 ) -> str: # 'so!!!!!' → 'so tk_rep 5 ! '
     "Write a sign that stands four times or more as `tk_rep`, the count and the sign; digits are left alone."
-    return _rep.sub(_put_rep, x)
+    pattern = _bare_rep if x.isascii() or not _carries(x) else _rep # they agree where nothing sits on a sign
+    return pattern.sub(_put_rep, x)
 
 @piecewise
 def squeeze(
@@ -735,7 +738,6 @@ _old_break = re.compile(r'</?(?:br|p|div|hr|li|ul|ol|tr|table|blockquote|h[1-6])
 _old_style = re.compile(r'</?(?:i|b|em|strong|u|s|small|big|sub|sup|span|font)(?:\s[^<>]*)?/?>', re.I)
 _old_wrep = re.compile(r"(?<![\w'’])(?!\d)(\w+(?:['’]\w+)*)([^\w\s]*[^\S\n]+)((?:\1\2){2,})\1(?!\w)")
 _old_word = re.compile(r'(?<!\S)(?=[^a-z\s]*[^\x00-@[-\x7f](?![a-z]))([^\w\s]*)(\w+)(\S*)')
-_old_rep = re.compile(r'([^\s\d])()\1{3,}')
 
 def _old_unescape(x): return _old_entity.sub(_char, _amps.sub('&', x)) if '&' in x else x
 def _old_untag(x): return _old_style.sub('', _old_break.sub('\n', x)).replace('<unk>', 'u_n') if '<' in x else x
@@ -751,7 +753,7 @@ def _replace_wrep_2(x): return _old_wrep.sub(_put_wrep, x) if _said_again(x.spli
 def _mark_caps_2(x): return _old_word.sub(_put_up, x)
 
 @piecewise
-def _replace_rep_2(x): return _old_rep.sub(_put_rep, x)
+def _replace_rep_2(x): return _bare_rep.sub(_put_rep, x)
 
 # %% ../nbs/00_fixup.ipynb #d92c5bc9
 _pieces_2 = [escape_markers, _replace_wrep_2, _mark_caps_2, _replace_rep_2, lowercase, squeeze]
