@@ -17,7 +17,7 @@ import numpy as np, pandas as pd, torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from fastcore.basics import patch
-from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, class_finder, class_ids, iter_lines, iter_standard, load_standard, open_text, table_ending, undo_rules, write_standard
+from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, class_finder, class_ids, iter_lines, iter_standard, load_standard, open_text, table_ending, write_standard
 from .tokenize import tokenizer_from_config
 from .vocab import Vocab, prepare
 from .learner import ModelData, finetune_lm
@@ -701,7 +701,7 @@ def _parts(tok, doc):
     out = [('', [BOS], False)]
     for i, text in enumerate(doc if isinstance(doc, tuple) else (doc,), 1):
         out.append(('\n' if i > 1 else '', [FLD, *tok._number(i)], False))
-        out += [(undo_rules(o).strip(' ') or o, tokens, bool(tokens)) for o, tokens in _groups(tok, text)]
+        out += [(tok._undone(o).strip(' ') or o, tokens, bool(tokens)) for o, tokens in _groups(tok, text)]
     return out
 
 # %% ../nbs/06a_predict.ipynb #c100

@@ -80,6 +80,7 @@ class PieceTokenizer:
         self._memory = PieceMemory(lambda *a: self._cut_new(*a)) if self._text_rules in [o[:1] for o in _KNOWN] and _KNOWN_RULES.issuperset(self._piece_rules) else None
 
     def _number(self, i): return [str(i)]
+    def _undone(self, x): return undo_rules(x, uppercase_turkic if lowercase_turkic in self.rules else str.upper)
     def _look_at(self, docs): pass # is this text that can be cut?
 
     def _marked(self, pieces):
@@ -816,7 +817,7 @@ def decode(self:Tokenizer,
     tokens:list, # tokens
 ) -> str: # readable text
     "Tokens joined by spaces, markers written out"
-    return undo_rules(' '.join(tokens), uppercase_turkic if lowercase_turkic in self.rules else str.upper)
+    return self._undone(' '.join(tokens))
 
 # %% ../nbs/01_tokenize.ipynb #a8c4411c
 def _frame(df, n_lbls):
@@ -905,8 +906,7 @@ def decode(self:SubwordTokenizer,
 ) -> str: # readable text
     "Subwords joined to words, markers written out"
     text = ''.join(f' {t} ' if t in self._whole - {'\n'} else t for t in tokens).replace('▁', ' ')
-    text = '\n'.join(' '.join(line.split()) for line in text.split('\n'))
-    return undo_rules(text, uppercase_turkic if lowercase_turkic in self.rules else str.upper)
+    return self._undone('\n'.join(' '.join(line.split()) for line in text.split('\n')))
 
 @patch(as_prop=True)
 def config(self:SubwordTokenizer) -> dict: # kind, version, rules, n_tokens, model_hash
