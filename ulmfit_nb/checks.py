@@ -43,12 +43,12 @@ def fraction(below=False): return Bound(0, 1, below=below)
 
 # %% ../nbs/00b_checks.ipynb #00b0000b
 _POSITIVE, _MANY = Bound(0, above=True), 10**6
-BOUNDS = dict.fromkeys(('lr', 'lm_lr', 'clas_lr', 'start_lr', 'end_lr', 'factor', 'clip', 'minutes', 'lm_minutes', 'every', 'quiet', 'temperature'), _POSITIVE)
+BOUNDS = dict.fromkeys(('lr', 'lm_lr', 'clas_lr', 'start_lr', 'end_lr', 'factor', 'clip', 'minutes', 'lm_minutes', 'every', 'quiet', 'temperature', 'tokens'), _POSITIVE)
 BOUNDS |= dict.fromkeys(('bs', 'bptt', 'accumulate', 'crop', 'max_seq', 'words', 'val_steps', 'val_tokens', 'chunk', 'chunksize', 'window'), whole_number(1, _MANY))
 BOUNDS |= dict.fromkeys(('n_cycle', 'cycle_len', 'epochs', 'seeds', 'n', 'k', 'most', 'limit', 'labels', 'docs', 'held', 'scored', 'patience'), whole_number(1))
 BOUNDS |= dict.fromkeys(('head_epochs', 'lm_epochs', 'sampled', 'steps', 'warm', 'min_freq', 'min_df', 'n_lbls', 'n_workers', 'threads', 'head', 'watched', 'top_k', 'beams'), whole_number(0))
-BOUNDS |= dict.fromkeys(('wds', 'gamma', 'alpha', 'beta', 'save_secs', 'delta', 'class_weight'), Bound(0))
-BOUNDS |= dict.fromkeys(('teach', 'label_smoothing', 'least'), fraction())
+BOUNDS |= dict.fromkeys(('wds', 'gamma', 'alpha', 'beta', 'save_secs', 'reserve', 'delta', 'class_weight'), Bound(0))
+BOUNDS |= dict.fromkeys(('sample', 'teach', 'label_smoothing', 'least'), fraction())
 BOUNDS |= dict(seed=whole_number(0, 2**32 - 1), max_vocab=whole_number(8, 2**31 - 1), drop_mult=Bound(0, 4, below=True), lm_drop=Bound(0, 4, below=True), drop=Bound(0, 2, below=True),
                epochs=whole_number(1, 10**5), head_epochs=whole_number(0, 10**5), lm_epochs=whole_number(0, 10**5), cycle_len=whole_number(1, 10**5), n_cycle=whole_number(1, 10**5))
 

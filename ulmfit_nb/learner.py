@@ -10,6 +10,7 @@ __all__ = ['ADAM', 'SIZES', 'DROPS', 'ModelData', 'pick_precision', 'Learner', '
 # %% ../nbs/05a_learner.ipynb #c3
 import atexit, copy, hashlib, json, math, os, signal, threading, time
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from itertools import islice
 from datetime import date
 from functools import partial
@@ -23,7 +24,7 @@ from tqdm.auto import tqdm
 from fastcore.basics import patch
 from .fixup import InputError, as_path
 from .checks import check_options, checked, describe, differences, fingerprint, notice, whole_number
-from .vocab import Corpus, prepare, text_hash
+from .vocab import Corpus, count_ids, prepare, text_hash
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
 from .formats import _distinct, check_out, model_hash
@@ -120,9 +121,8 @@ class LanguageModelLearner(Learner):
     ):
         super().__init__(model, data, transfer.lm_groups(model), **{'reg_fn': seq2seq_reg, **kwargs})
         check_options(sampled=sampled, val_tokens=val_tokens)
-        V, self.val_tokens, self.sampled = len(model[0].encoder.weight), val_tokens, sampled
-        counts = lambda: torch.from_numpy(np.bincount(data.trn_dl.nums, minlength=V))
-        self.pi = keep_probs(counts(), sampled).to(self.device) if sampled else None
+        V, self.val_tokens, self.sampled, self.val_seconds = len(model[0].encoder.weight), val_tokens, sampled, None
+        self.pi = keep_probs(torch.from_numpy(count_ids(data.trn_dl.nums, V)), sampled).to(self.device) if sampled else None
 
     def loss_batch(self, x, y):
         loss, dropped, raw = lm_loss(self.model, x, y, self.pi)
@@ -130,7 +130,10 @@ class LanguageModelLearner(Learner):
 
     def lr_scale(self, x, y): return len(x) / self.data.trn_dl.bptt
     def weight(self, x, y): return (y >= 0).sum().item()
-    def validate(self): return evaluate_lm(self.model, self.data.val_dl.nums[:self.val_tokens]) if self.data.val_dl is not None else {}
+    def validate(self):
+        "Measure on `val_tokens` words of the validation stream, or on what `val_seconds` allow."
+        if self.data.val_dl is None: return {}
+        return evaluate_lm(self.model, self.data.val_dl.nums[:self.val_tokens], seconds=self.val_seconds)
 
 # %% ../nbs/05a_learner.ipynb #c20
 class LanguageModelData(ModelData):
@@ -291,6 +294,7 @@ def step(self:Learner,
 # %% ../nbs/05a_learner.ipynb #c33
 def _name_of(f):
     "A schedule's name, the same in every process; with its settings if it is a `partial`."
+    if is_dataclass(f): return repr(f)
     if isinstance(f, partial): return f"{_name_of(f.func)}({', '.join(map(str, f.args))}{', '.join(f'{k}={v}' for k, v in f.keywords.items())})"
     return getattr(f, '__name__', type(f).__name__)
 
@@ -307,16 +311,22 @@ def _rates(name, given, n):
     if not (np.isfinite(rates).all() and (rates >= 0).all()): raise InputError(f'{name} is {given}: it must be finite and at least 0')
     return rates
 
-def _plan(learn, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accumulate=1, cbs=()):
+def _steps(learn, epochs, accumulate):
+    "How many steps each of some epochs has, counted from where the learner stands."
+    return [-(-learn.data.trn_dl.n_batches(learn.epoch + e) // accumulate) for e in epochs]
+
+def _plan(learn, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accumulate=1, cbs=(), steps=None):
     "Everything that decides a run, and its description for the checkpoint."
     f, name = _schedule(use_clr, cycle_len, schedule)
     n = len(learn.groups)
-    check_options(accumulate=accumulate, n_cycle=n_cycle, cycle_len=cycle_len, minutes=minutes)
+    check_options(accumulate=accumulate, n_cycle=n_cycle, cycle_len=cycle_len, minutes=minutes, steps=steps)
+    if n_cycle is None and not (minutes or steps): raise InputError('n_cycle is None: then minutes or steps must say when to end')
     lrs, wds, per = _rates('lrs', lrs, n), _rates('wds', wds, n), cycle_len or 1
-    counts = [-(-learn.data.trn_dl.n_batches(learn.epoch + e) // accumulate) for e in range(n_cycle * per)]
+    counts = _steps(learn, range((n_cycle or 1) * per), accumulate)
     if not sum(counts): raise InputError('the train loader has no batches: give it more text')
     ends = np.cumsum(counts)
-    spans = [(int(ends[c * per - 1]) if c else 0, int(ends[(c + 1) * per - 1])) for c in range(n_cycle)]
+    spans = [(int(ends[c * per - 1]) if c else 0, int(ends[(c + 1) * per - 1])) for c in range(n_cycle or 1)]
+    if n_cycle is None: counts, spans = None, [(0, steps or math.inf)]
     about = dict(lrs=lrs.tolist(), wds=wds.tolist(), schedule=name, counts=counts, first_epoch=learn.epoch, minutes=minutes,
                  trains=[all(p.requires_grad for p in g) for g in learn.groups], accumulate=accumulate, cbs=[str(cb) for cb in cbs],
                  low=str(learn.low), ranks=ranks()[1])
@@ -325,6 +335,7 @@ def _plan(learn, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accum
 # %% ../nbs/05a_learner.ipynb #c34
 def _factor(f, spans, t, share):
     "The multiplier at step `t`; `share` of the run's time is over when it is timed, else None."
+    if isinstance(f, transfer.Endless): return f(t)
     if share is not None: return f(min(share, 1) * 10_000, 10_000)
     a, b = next(s for s in spans if t < s[1])
     return f(t - a, b - a)
@@ -364,6 +375,7 @@ def _same_run(learn, st, about, path):
     "Complain unless a checkpoint is that of this very run; a learner that still stands where it was written may go on from it."
     was, now = dict(st['about']), dict(about)
     minutes, told = (was.pop('minutes', None), now.pop('minutes', None)), [d.pop('inputs', {}) for d in (was, now)]
+    if None in (was.get('counts'), now.get('counts')): was['counts'] = now['counts'] = None # a run without a last epoch
     if told[0].get('start') != told[1].get('start') == weights_name(st['model']): told[1] = {k: v for k, v in told[1].items() if k != 'start'}
     if other := differences(was, now) + differences(*told):
         raise InputError(f"{path}: belongs to another run ({'; '.join(dict.fromkeys(other))}): give another checkpoint, or delete {Path(path).name}* to begin anew")
@@ -415,43 +427,52 @@ class Callback:
 @patch
 def fit(self:Learner,
     lrs, # peak learning rate: one, or one for each layer group
-    n_cycle:int=1, # cycles
+    n_cycle:int|None=1, # cycles; None: as many epochs as `minutes` or `steps` ask for
     wds=0., # weight decay: one, or one for each layer group
     use_clr:tuple|None=None, # (peak / lowest rate, cycle / climb): slanted triangle
     cycle_len:int|None=None, # epochs a cycle; alone: cosine
     schedule=None, # function (t, T) → multiplier of the rates
     checkpoint=None, # file for exact resume; the same call continues or returns the finished run
     save_secs:float=60., # seconds between checkpoints
-    minutes:float|None=None, # end after this many minutes instead, the schedule stretched to fit
+    minutes:float|None=None, # end after this many minutes of wall clock, if not before; the schedule is stretched to fit
+    reserve:float=0., # seconds of `minutes` that the caller needs for something else
+    steps:int|None=None, # end after so many steps; with `n_cycle=None`
     val_steps:int|None=None, # validate every so many steps as well as after each epoch
     accumulate:int=1, # batches a step
     cbs=(), # `Callback`s
     progress:bool=True, # show a bar and a line an epoch
     inputs:dict|None=None, # what else decides the run, by name, for its checkpoint
+    copy_of=None, # checkpoint of a run to begin as, where this one has none yet; its schedule may be another
 ) -> list: # a dict an epoch: train loss, validation loss and metrics
     "Train for `n_cycle` × `cycle_len` epochs (lesson 1:21:43)."
     check_options(save_secs=save_secs, val_steps=val_steps)
-    lrs, wds, f, counts, spans, about = _plan(self, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accumulate, cbs)
+    lrs, wds, f, counts, spans, about = _plan(self, lrs, n_cycle, wds, use_clr, cycle_len, schedule, minutes, accumulate, cbs, steps)
     opt = self.opt_fn([dict(params=g, lr=lr, weight_decay=wd) for g, lr, wd in zip(self.groups, lrs.tolist(), wds.tolist())])
-    pos = dict(e=0, b=0, t=0, secs=0., at=len(self.sched.records), valid_at=0, done=False)
+    pos = dict(e=0, b=0, t=0, secs=0., a_step=0., a_look=0., at=len(self.sched.records), valid_at=0, done=False)
     if checkpoint: about['inputs'] = _gathered({**self.inputs(), **(dict(val_steps=val_steps) if cbs else {}), **(inputs or {})})[0]
     st, self.minutes = load_checkpoint(checkpoint) if checkpoint else None, minutes
-    if st: pos = _restore(self, opt, about, st, checkpoint, cbs)
+    if not st and copy_of: st = dict(load_checkpoint(copy_of), about=about)
+    if st: pos |= _restore(self, opt, about, st, checkpoint, cbs)
+    if isinstance(f, transfer.Endless): pos['done'] = False # it may be asked to go on
     if pos['done']: self.minutes = st['about'].get('minutes')
     if not st and ranks()[1] > 1:
         for p in self.model.parameters(): dist.broadcast(p.data, 0)
-    run = _Run(self, opt, f, lrs, counts, spans, about, pos, checkpoint, save_secs, minutes, val_steps, accumulate, cbs, progress and ranks()[0] == 0)
+    run = _Run(self, opt, f, lrs, counts, spans, about, pos, checkpoint, save_secs, 60 * minutes - reserve if minutes else None, steps, val_steps, accumulate, cbs, progress and ranks()[0] == 0)
     if not pos['done']:
         with _stop_politely() as asked: run.go(asked)
+    self.spent, self.n_steps = pos['secs'], pos['t']
     return [r for r in self.sched.records[pos['at']:] if r['kind'] == 'epoch']
 
 # %% ../nbs/05a_learner.ipynb #c43
 class _Run:
     "One call of `fit`: where it is and how it goes on."
-    def __init__(self, learn, opt, f, lrs, counts, spans, about, pos, path, save_secs, minutes, val_steps, accumulate, cbs, progress):
+    def __init__(self, learn, opt, f, lrs, counts, spans, about, pos, path, save_secs, seconds, steps, val_steps, accumulate, cbs, progress):
         self.learn, self.opt, self.f, self.lrs, self.counts, self.spans, self.about, self.pos = learn, opt, f, lrs, counts, spans, about, pos
-        self.path, self.save_secs, self.minutes, self.val_steps = path and as_path(path), save_secs, minutes, val_steps
+        self.path, self.save_secs, self.seconds, self.steps, self.val_steps = path and as_path(path), save_secs, seconds, steps, val_steps
+        self.total = sum(counts) if counts else steps # None: nobody knows yet
+        pos['a_look'] = max(pos['a_look'], getattr(learn, 'val_seconds', None) or 0)
         self.accumulate, self.cbs, self.progress, self.over = accumulate, cbs, progress, False
+        self.low = isinstance(f, transfer.Endless) and pos['t'] > 0 # was the last step one with which a run may end?
         self.tick = self.saved = self.told = time.monotonic(); self.ema = None
 
     writes = property(lambda self: ranks()[0] == 0) # does this process write files?
@@ -472,14 +493,32 @@ class _Run:
     def tell(self):
         "Write where the run is to a small file that others may read at any time."
         self.told = time.monotonic()
-        now = dict(step=self.pos['t'], steps=sum(self.counts), epoch=self.learn.epoch, loss=self.ema, secs=round(self.pos['secs'], 1),
+        now = dict(step=self.pos['t'], steps=self.total, epoch=self.learn.epoch, loss=self.ema, secs=round(self.pos['secs'], 1),
                    done=self.pos['done'], pid=os.getpid(), precision=self.learn.precision)
         _atomic(self.path.with_suffix('.now.json'), lambda f: f.write(json.dumps(now).encode()))
 
     def clock(self):
-        "Add the time since the last look; the share of a timed run that is over, else None."
-        now = time.monotonic(); self.pos['secs'] += now - self.tick; self.tick = now
-        return self.pos['secs'] / (60 * self.minutes) if self.minutes else None
+        "Add the time since the last look, and return it."
+        now = time.monotonic()
+        took, self.tick = now - self.tick, now
+        self.pos['secs'] += took
+        return took
+
+    def left(self):
+        "How many more steps the time allows, with a last look at the validation text."
+        rest = self.seconds - self.pos['secs'] - self.pos['a_look']
+        return rest / self.pos['a_step'] if self.pos['a_step'] else math.inf if rest > 0 else 0
+
+    def share(self):
+        "The share of a timed run that is over after the next step; 1 where that is the last one. None without a clock."
+        if self.seconds is None: return None
+        time_over = 1. if self.left() < 2 else (self.pos['secs'] + self.pos['a_step']) / (self.seconds - self.pos['a_look'])
+        return max(time_over, (self.pos['t'] + 1) / self.total if self.total else 0)
+
+    def reached(self):
+        "Is there nothing more to do?"
+        if self.counts and self.pos['e'] >= len(self.counts) or self.steps and self.pos['t'] >= self.steps: return True
+        return self.seconds is not None and self.low and self.left() < 1
 
 # %% ../nbs/05a_learner.ipynb #6b2f0a09
 @patch
@@ -487,22 +526,23 @@ def validate(self:_Run):
     "Validate, unless it was just done, and record it as an epoch's line."
     pos, learn = self.pos, self.learn
     if pos['valid_at'] == pos['t']: return
-    self.call('before_validate')
+    self.clock(); self.call('before_validate')
     losses = [r['loss'] for r in learn.sched.records[pos['at']:] if r['kind'] == 'step'][pos['valid_at'] - pos['t']:]
     row = dict(kind='epoch', epoch=learn.epoch, step=len(learn.sched.steps()), trn_loss=float(np.mean(losses)))
     row.update({('val_loss' if k == 'loss' else k): v for k, v in learn.validate().items()})
     learn.sched.records.append(row)
     self.call('measured', row); self.call('after_validate')
     if self.progress: tqdm.write('  '.join(f'{k} {v:.4f}' if isinstance(v, float) else f'{k} {v}' for k, v in row.items() if k != 'kind'))
-    row['secs'], pos['valid_at'], self.tick = round(pos['secs'], 1), pos['t'], time.monotonic()
+    row['secs'], pos['valid_at'] = round(pos['secs'], 1), pos['t']
+    pos['a_look'] = max(pos['a_look'], self.clock())
 
 @patch
 def agree(self:_Run, asked):
-    "What all ranks go by: the share of a timed run that is over (or None), whether to stop, whether to save."
-    share, due = self.clock(), self.path and time.monotonic() - self.saved > self.save_secs
-    if ranks()[1] == 1: return share, asked['stop'], due
-    late, stop, due = sum_over_ranks(share or 0, asked['stop'], bool(due) and ranks()[0] == 0)
-    return share and late / ranks()[1], stop > 0, due > 0
+    "What all ranks go by: the share of a timed run that is over (or None), whether it is over, whether to stop, whether to save."
+    share, over, due = self.share(), self.reached(), self.path and time.monotonic() - self.saved > self.save_secs
+    if ranks()[1] == 1: return share, over, asked['stop'], due
+    late, over, stop, due = sum_over_ranks(share or 0, over, asked['stop'], bool(due) and ranks()[0] == 0)
+    return share and late / ranks()[1], over > 0, stop > 0, due > 0
 
 # %% ../nbs/05a_learner.ipynb #c44
 @patch
@@ -510,23 +550,28 @@ def go(self:_Run, asked):
     "Step, epoch by epoch, until the run is over or somebody asks it to stop."
     learn, pos = self.learn, self.pos
     self.tick = time.monotonic(); self.call('begin_fit')
-    bar = tqdm(total=sum(self.counts), initial=pos['t'], disable=not self.progress, leave=False, smoothing=.05)
-    share = self.clock()
-    while pos['e'] < len(self.counts) and not self.over:
+    bar = tqdm(total=self.total, initial=pos['t'], disable=not self.progress, leave=False, smoothing=.05)
+    share, over, stop, due = self.agree(asked)
+    self.over |= over
+    while not self.over:
         if pos['b'] == 0: learn.begin_epoch()
         learn.model.train()
         batches = learn.data.trn_dl.batches(learn.epoch, pos['b'])
         while not self.over and (some := list(islice(batches, self.accumulate))):
             self.one(some, share)
             bar.update(); bar.set_postfix(loss=f'{self.ema:.3f}', refresh=False)
-            share, stop, due = self.agree(asked)
-            self.over |= share is not None and share >= 1
-            if stop: self.save(); bar.close(); raise KeyboardInterrupt('stopped; the same call continues')
             if self.val_steps and pos['t'] % self.val_steps == 0: self.validate()
+            share, over, stop, due = self.agree(asked)
+            self.over |= over
+            if stop: self.save(); bar.close(); raise KeyboardInterrupt('stopped; the same call continues')
             if due and not self.over: self.save()
+        if self.over and self.counts is None: break
         self.validate()
         learn.epoch += 1; pos['e'] += 1; pos['b'] = 0
-        if self.path and not self.over: self.clock(); self.save()
+        share, over, stop, due = self.agree(asked)
+        self.over |= over
+        if self.path and not self.over: self.save()
+    self.validate()
     self.call('end_fit'); self.clock(); bar.close(); pos['done'] = True; self.save()
 
 @patch
@@ -534,13 +579,16 @@ def one(self:_Run, batches, share):
     "One step and its record."
     learn, pos = self.learn, self.pos
     lrs = self.lrs * _factor(self.f, self.spans, pos['t'], share)
-    self.call('before_step')
+    self.low = isinstance(self.f, transfer.Endless) or share is not None and share >= 1
+    self.clock(); self.call('before_step')
     loss, norm = learn.step(self.opt, batches, lrs, partial(self.call, 'after_backward'))
     pos['b'] += len(batches); pos['t'] += 1
     self.call('after_step')
     learn.sched.records.append(dict(kind='step', epoch=learn.epoch, loss=loss, norm=norm, lr=float(lrs[-1])))
     self.ema = loss if self.ema is None else .98 * self.ema + .02 * loss
     if self.path and ranks()[0] == 0 and time.monotonic() - self.told > 2: self.tell()
+    took = self.clock()
+    pos['a_step'] = .8 * pos['a_step'] + .2 * took if pos['a_step'] else took
 
 # %% ../nbs/05a_learner.ipynb #c65
 @patch
@@ -688,14 +736,15 @@ def _inputs_in(file):
     if inputs and vocab in (None, inputs['vocab']): return inputs
     return dict(about.get('recipe', {}), vocab=vocab, direction=about.get('direction')) # an older version wrote less, and other words make it another model
 
-def _found(out, last, inputs, minutes, **stored):
+def _found(out, last, inputs, ends, **stored):
     "Is the result of just these inputs in `out`? If not, its run's folder is made ready for them, or refused."
     run = Path(f'{out}.run')
     made, begun = _inputs_in(out/'config.json'), _inputs_in(run/'inputs.json')
     if made == inputs and (out/'model.safetensors').is_file():
         config = json.loads((out/'config.json').read_text(encoding='utf-8'))
-        if config['recipe']['minutes'] != minutes: notice(f"{out}: found, trained with minutes={config['recipe']['minutes']}; for minutes={minutes} delete it and {run}")
-        if all(config.get(k) == v for k, v in stored.items()): return True
+        had = {k: config['recipe'].get(k) for k in ends}
+        if had != ends and 'tokens' not in ends: notice(f"{out}: found, trained with minutes={had['minutes']}; for minutes={ends['minutes']} delete it and {run}")
+        if ('tokens' not in ends or had == ends) and all(config.get(k) == v for k, v in stored.items()): return True
     kept = list(run.glob('*.ckpt*'))
     if begun != inputs: _make_room(out, run, kept, run/last, made, begun, inputs)
     return False
@@ -730,9 +779,12 @@ def pretrain(
     lang:str='en', # of raw text: language of the words
     max_vocab:int=60000, # of raw text: most tokens, specials included
     size:str|tuple='small', # 'tiny', 'small', 'base', or (emb_sz, n_hid, n_layers)
+    vectors=None, # word vectors to begin with, see `read_vectors`; None: random ones
     direction:str='fwd', # 'fwd' reads left to right, 'bwd' right to left
-    epochs:int=1, # passes over the corpus
-    minutes:float|None=None, # stop after so many minutes, the schedule stretched to fit
+    schedule:str='stlr', # 'stlr', a slanted triangle, or 'endless': the same call with more epochs, minutes or tokens goes on
+    epochs:int|None=None, # passes over the corpus; None: one, or what minutes or tokens ask for
+    minutes:float|None=None, # minutes of wall clock for everything, the schedule stretched to fit
+    tokens:float|None=None, # stop after so many words, e.g. 250e6
     lr:float=4e-3, # peak learning rate
     bs:int=32, # columns
     bptt:int=70, # usual window length
@@ -740,7 +792,7 @@ def pretrain(
     sampled:int=2048, # words in the sampled softmax; 0: exact
     clip:float|None=0.25, # largest gradient norm; None: not clipped
     compact:bool=True, # store int8 rows
-    init=None, # folder of a language model with this vocabulary to go on from; None: random weights
+    init=None, # folder of a language model with this vocabulary to go on from; None: new weights
     licence:str='', # of the text, for the model card
     precision:str='fp32', # number type of the matrix products: 'auto', 'fp32', 'bf16', 'fp16'
     accumulate:int=1, # batches a step
@@ -749,18 +801,71 @@ def pretrain(
 ) -> Path: # the model folder
     "Pre-train a language model on a corpus; the same call continues after an interruption."
     join_ranks()
+    clock = _Budget(minutes)
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
+    if schedule not in ('stlr', 'endless'): raise InputError(f"schedule is {schedule!r}: 'stlr' or 'endless'")
+    if vectors is not None and init: raise InputError('vectors and init: a model that goes on has word vectors already; give one of the two')
     out, init, size = check_out(out), init and as_path(init), _size(size)
     scaled_drops(drop_mult)
+    vectors = None if vectors is None else transfer.read_vectors(vectors)
     corpus, valid = _both(corpus, valid, f'{out}.run', tokenizer, lang, max_vocab, progress)
-    options = dict(epochs=epochs, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
-    inputs = _decides('pretrain', corpus, valid, direction, precision, start=model_hash(init) if init else None, size=list(size), **options)
-    if _first_says(lambda: _found(out, 'pretrain.ckpt', inputs, minutes, compact=compact, licence=licence)): return out
-    learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init), Path(f'{out}.run')
-    learn.fit(lr, epochs, schedule=partial(transfer.stlr_factor, cut_frac=.05), cycle_len=1, minutes=minutes, checkpoint=run/'pretrain.ckpt',
-              val_steps=1000, accumulate=accumulate, progress=progress, inputs=inputs)
-    return _finish(out, learn, corpus, direction, inputs, licence=licence, compact=compact,
-                   recipe=dict(options, minutes=learn.minutes, init=init and str(init), precision=learn.precision))
+    if not (minutes or tokens): epochs = epochs or 1
+    ends = dict(epochs=epochs, minutes=minutes, tokens=tokens)
+    options = dict(lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
+    more = dict(schedule=schedule) if schedule == 'endless' else dict(epochs=epochs or 1, **(dict(tokens=tokens) if tokens else {}))
+    if vectors is not None: more['vectors'] = vectors.hash
+    inputs = _decides('pretrain', corpus, valid, direction, precision, start=model_hash(init) if init else None, size=list(size), **more, **options)
+    same = dict(minutes=minutes) if schedule == 'stlr' else ends
+    if _first_says(lambda: _found(out, 'pretrain.ckpt', inputs, same, compact=compact, licence=licence)): return out
+    learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init, vectors), Path(f'{out}.run')
+    clock.watch(learn)
+    fit = partial(learn.fit, lr, val_steps=1000, accumulate=accumulate, progress=progress, inputs=inputs)
+    if schedule == 'endless': _go_on(fit, learn, run, clock, **ends)
+    else: fit(schedule=partial(transfer.stlr_factor, cut_frac=.05), checkpoint=run/'pretrain.ckpt', **_end(learn, **ends), **clock.for_fit())
+    return _finish(out, learn, corpus, direction, inputs, licence=licence, compact=compact, seconds=clock.last_look(),
+                   recipe=dict(options, **ends | dict(minutes=learn.minutes if schedule == 'stlr' else minutes), schedule=schedule, vectors=vectors is not None, init=init and str(init), precision=learn.precision))
+
+# %% ../nbs/05a_learner.ipynb #38863fe5
+class _Budget:
+    "Minutes of wall clock for a whole call, and how they are shared out; without minutes nothing is limited."
+    def __init__(self, minutes):
+        self.minutes, self.begun = minutes, time.monotonic()
+        self.seconds = 60 * minutes if minutes else None
+
+    def watch(self, learn):
+        "A look at the validation text may take a fiftieth of the time."
+        if self.minutes: learn.val_seconds = .02 * self.seconds
+
+    def for_fit(self, share=1.):
+        "Arguments of `fit` for a `share` of what is left for training; a twentieth is kept for the last look and for saving."
+        if not self.minutes: return {}
+        gone = min(time.monotonic() - self.begun, .8 * self.seconds)
+        return dict(minutes=self.minutes, reserve=self.seconds - share * (.95 * self.seconds - gone))
+
+    def last_look(self):
+        "Seconds for the last measurement, or None."
+        return .03 * self.seconds if self.minutes else None
+
+# %% ../nbs/05a_learner.ipynb #d48ef9e0
+def _words_a_step(learn, accumulate):
+    "Mean number of words that a step of the first epoch learns from, over all ranks."
+    return (len(learn.data.trn_dl.nums) - 1) / _steps(learn, [0], accumulate)[0]
+
+def _end(learn, epochs, minutes, tokens, accumulate=1):
+    "Arguments of `fit` that say when a run is over."
+    if tokens: return dict(n_cycle=None, steps=max(1, round(tokens / _words_a_step(learn, accumulate))))
+    return dict(n_cycle=None) if minutes and epochs is None else dict(n_cycle=epochs or 1)
+
+def _go_on(fit, learn, run, clock, epochs, minutes, tokens):
+    "Go on with a run at its constant rate, then let a copy of it go down to zero."
+    words = tokens or (epochs or 1) * len(learn.data.trn_dl.nums) if tokens or epochs or not minutes else None
+    steps = words and max(2, round(words / _words_a_step(learn, fit.keywords['accumulate'])))
+    warm, kept = 200, run/'constant.ckpt'
+    fit(n_cycle=None, schedule=transfer.Endless(warm), steps=steps and steps - steps // 11, checkpoint=kept, **clock.for_fit(10 / 11))
+    at, over = learn.n_steps, max(1, learn.n_steps // 10)
+    copy = run/f'annealed-{at}.ckpt'
+    fit(n_cycle=None, schedule=transfer.Endless(warm, at, over), steps=at + over, checkpoint=copy, copy_of=kept)
+    for old in set(run.glob('annealed-*')) - set(run.glob(f'{copy.stem}.*')): old.unlink()
 
 # %% ../nbs/05a_learner.ipynb #05an0001
 def _size(size):
@@ -776,13 +881,14 @@ def _decides(verb, corpus, valid, direction, precision, **options):
     return dict(verb=verb, corpus=corpus.content, vocab=corpus.vocab.hash, tokenizer=hashlib.sha256(json.dumps(corpus.meta['tokenizer'], sort_keys=True).encode()).hexdigest()[:16],
                 valid=valid and valid.content, direction=direction, products=str(products), ranks=ranks()[1], **{k: describe(v) for k, v in options.items()})
 
-def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init):
+def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init=None, vectors=None):
     "A learner on `corpus` whose model is new, or goes on from `init`."
     (em, nh, nl), (trn, val), back = _size(size), _streams(corpus, valid), direction == 'bwd'
     md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
     torch.manual_seed(seed)
     model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
     if init: model = _continued(init, direction, corpus, model)
+    else: _begin(model, corpus, seed, vectors)
     return LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed, precision=precision)
 
 # %% ../nbs/05a_learner.ipynb #c84
@@ -792,10 +898,21 @@ def _continued(init, direction, corpus, model):
     if vocab.hash != corpus.vocab.hash: raise InputError(f'{init}: its vocabulary is not that of {corpus.folder}; prepare the corpus with vocab={init}/vocab.json')
     return transfer.load_weights(model, weights)
 
+# %% ../nbs/05a_learner.ipynb #e86255f4
+def _begin(model, corpus, seed, vectors):
+    "Put what is known before training into new weights: counts into the bias, and word vectors into the embedding."
+    counts, words = corpus.counts() + 1, model[0].encoder.weight
+    with torch.no_grad():
+        model[1].decoder.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+        if vectors is None: return
+        width = vectors.rows.shape[1]
+        if width != words.shape[1]: raise InputError(f'vectors: {width} numbers a word, but the model has {words.shape[1]}; give size=({width}, …, …), or other vectors')
+        words.copy_(transfer.first_rows(vectors, corpus.vocab.itos, seed))
+
 # %% ../nbs/05a_learner.ipynb #c85
-def _finish(out, learn, corpus, direction, inputs, recipe, compact=False, licence=''):
+def _finish(out, learn, corpus, direction, inputs, recipe, compact=False, licence='', seconds=None):
     "Evaluate, save the model folder (rank 0) and return it."
-    m = evaluate_lm(learn.model, learn.data.val_dl.nums)
+    m = evaluate_lm(learn.model, learn.data.val_dl.nums, seconds=seconds)
     seen = sum(1 for r in learn.sched.records if r['kind'] == 'step')
     config = dict(kind='lm', direction=direction, inputs=inputs, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
                   rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat())
@@ -816,7 +933,7 @@ def finetune_lm(
     direction:str='fwd', # 'fwd' or 'bwd'; must be the model's
     head_epochs:int=1, # epochs in which only the last group learns
     epochs:int=1, # epochs in which everything learns
-    minutes:float|None=None, # end the second part after so many minutes, the schedule stretched to fit
+    minutes:float|None=None, # minutes of wall clock for everything, at most a quarter of them for the head; the schedule is stretched to fit
     lr:float=4e-3, # peak rate of the last group
     factor:float=2.6, # each group's rate over that of the group below
     schedule=transfer.stlr_factor, # function (t, T) → multiplier
@@ -833,7 +950,7 @@ def finetune_lm(
 ) -> Path: # the model folder
     "Fine-tune a language model to a corpus; the same call continues after an interruption (lesson 1:20:35)."
     join_ranks()
-    name = str(lm)
+    name, clock = str(lm), _Budget(minutes)
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
     out, corpus = check_out(out), corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     scaled_drops(drop_mult)
@@ -841,16 +958,17 @@ def finetune_lm(
     options = dict(head_epochs=head_epochs, epochs=epochs, lr=lr, factor=factor, schedule=describe(schedule), bs=bs, bptt=bptt, drop_mult=drop_mult,
                    sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
     inputs = _decides('finetune_lm', corpus, valid, direction, precision, start=model_hash(lm), **options)
-    if _first_says(lambda: _found(out, 'full.ckpt' if epochs else 'head.ckpt', inputs, minutes, compact=compact)): return out
+    if _first_says(lambda: _found(out, 'full.ckpt' if epochs else 'head.ckpt', inputs, dict(minutes=minutes), compact=compact)): return out
     learn = _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed, precision)
+    clock.watch(learn)
     lrs = transfer.discriminative_lrs(lr, len(learn.groups), factor)
     fit = partial(learn.fit, wds=1e-7, accumulate=accumulate, progress=progress, inputs=inputs)
     if head_epochs:
         learn.freeze_to(-1)
-        fit(lrs / 2, 1, cycle_len=head_epochs, use_clr=(32, 2), checkpoint=run/'head.ckpt')
+        fit(lrs / 2, 1, cycle_len=head_epochs, use_clr=(32, 2), checkpoint=run/'head.ckpt', **clock.for_fit(.25 if epochs else 1.))
         learn.unfreeze()
-    if epochs: fit(lrs, 1, cycle_len=epochs, schedule=schedule, minutes=minutes, checkpoint=run/'full.ckpt')
-    return _finish(out, learn, corpus, direction, inputs, compact=compact,
+    if epochs: fit(lrs, 1, cycle_len=epochs, schedule=schedule, checkpoint=run/'full.ckpt', **clock.for_fit())
+    return _finish(out, learn, corpus, direction, inputs, compact=compact, seconds=clock.last_look(),
                    recipe=dict(options, lm=name, minutes=learn.minutes, precision=learn.precision))
 
 # %% ../nbs/05a_learner.ipynb #c88

@@ -7,7 +7,7 @@ __all__ = ['IGNORE', 'column_starts', 'window', 'draw_lengths', 'ranks', 'sum_ov
            'ContinuousCache']
 
 # %% ../nbs/04_lm_loader.ipynb #c3
-import copy, math
+import copy, math, time
 
 # %% ../nbs/04_lm_loader.ipynb #c4
 import numpy as np, torch
@@ -155,9 +155,10 @@ def evaluate_lm(
     warm:int=70, # words read before each column's own, uncounted
     progress:bool=False, # show a bar
     cache=None, # a `ContinuousCache` to mix in; None: the model alone
+    seconds:float|None=None, # stop reading after so many seconds, the columns where they are; None: read all
 ) -> dict: # loss (nats per word), perplexity, accuracy (share of words guessed first), n_tokens
     "The exact, token-weighted loss, perplexity and next-word accuracy of a model on a stream (lesson 1:21:43)."
-    nums, (rank, world) = nums[::-1] if backwards else nums, ranks()
+    nums, (rank, world), begun = nums[::-1] if backwards else nums, ranks(), time.monotonic()
     starts, L = column_starts(len(nums), min(bs, len(nums) - 1))
     sums, mine = np.zeros(3), np.array_split(starts, world)[rank]
     if len(mine):
@@ -166,6 +167,7 @@ def evaluate_lm(
         for t0 in tqdm(range(0, L, bptt), desc='evaluate', disable=not progress, leave=False):
             nll, hit, hidden = _score(model, *window(nums, mine, L, t0, t0 + bptt), hidden, cache)
             sums += nll.double().sum().item(), hit.sum().item(), len(nll)
+            if seconds is not None and time.monotonic() - begun > seconds: break
     nll, hits, n = sum_over_ranks(*sums)
     return dict(loss=nll / n, perplexity=math.exp(min(nll / n, 700)), accuracy=hits / n, n_tokens=int(n))
 
