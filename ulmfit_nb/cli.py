@@ -115,13 +115,14 @@ READERS = dict(tokenizer=_tokenizer, src=_files, model=_files, what=str, text=st
 VERBS = {
     'quickstart': ('cli', 'quickstart', 'from raw reviews to an explained classifier, all stages at once'),
     'prepare': ('vocab', 'prepare', 'raw text → tokens → numbers on disk'),
+    'vectors': ('transfer', 'word_vectors', 'word vectors of a corpus, for a language model to begin with'),
     'pretrain': ('learner', 'pretrain', 'train a language model from nothing'),
     'finetune-lm': ('learner', 'finetune_lm', 'adapt a language model to your text'),
     'watch': ('callbacks', 'watch', 'follow a run from any terminal'),
     'fetch': ('transfer', 'fetch', 'a data set, from its archive or from a local copy'),
     'import-lm': ('transfer', 'import_checkpoint', 'a language model out of a checkpoint of fastai or AWD-LSTM'),
     'train': ('cli', 'train', 'train a classifier on a fine-tuned language model'),
-    'evaluate': ('cli', 'evaluate', 'score a classifier on labelled rows'),
+    'evaluate': ('cli', 'evaluate', 'score a classifier on labelled rows, or a language model on a text'),
     'predict': ('cli', 'predict', 'label a text, or a file of them, and say why'),
     'export': ('serve', 'export', 'a classifier as an ONNX graph, small and without PyTorch'),
     'ablate': ('cli', 'ablate', 'run a grid of experiments; go on where it stopped'),
@@ -164,6 +165,7 @@ def _docs(f):
 EXAMPLES = {
     'quickstart': 'ulmfit quickstart --labels 200 --out ulmfit-quickstart',
     'prepare': 'ulmfit prepare reviews.csv corpus --max-vocab 30000',
+    'vectors': 'ulmfit vectors corpus my-vectors',
     'pretrain': 'ulmfit pretrain dump.txt my-lm --tokenizer subword --minutes 60',
     'finetune-lm': 'ulmfit finetune-lm wiki-en-small corpus reviews-lm --epochs 3',
     'watch': 'ulmfit watch my-lm.run',
@@ -764,9 +766,10 @@ def _plan_lm(o, corpus, shape, epochs, sampled):
         docs, _, n, _ = _measured(_sources(corpus, 'auto'), o.lang)
         n, V = round(n), o.max_vocab
         read = f'{o.corpus}: {docs:,} documents, about {n:,} words, at most {V:,} different ones'
-    return {'read': read, 'train': f'{epochs} pass(es) of {n // (o.bs * o.bptt):,} steps, {o.bs} columns of {o.bptt} words, '
-                     + (f'a sampled softmax of {sampled:,}' if sampled else 'an exact softmax') + (f'; stopped after {o.minutes} minutes' if o.minutes else ''),
-            'write': f'{o.out}, and {o.out}.run to continue from'}, o.minutes * 60 if o.minutes else operations_per_word(*shape, min(sampled or V, V)) * n * epochs / _speed()
+    words = getattr(o, 'tokens', None) or (epochs or 1) * n
+    return {'read': read, 'train': f'{words / n:.2g} pass(es), {round(words) // (o.bs * o.bptt):,} steps, {o.bs} columns of {o.bptt} words, '
+                     + (f'a sampled softmax of {sampled:,}' if sampled else 'an exact softmax') + (f'; {o.minutes} minutes for everything' if o.minutes else ''),
+            'write': f'{o.out}, and {o.out}.run to continue from'}, o.minutes * 60 if o.minutes else operations_per_word(*shape, min(sampled or V, V)) * words / _speed()
 
 def _plan_pretrain(o, given):
     from ulmfit_nb.learner import SIZES, _corpus_or_text
@@ -853,12 +856,13 @@ PLANS = {'quickstart': _plan_quickstart, 'prepare': _plan_prepare, 'pretrain': _
 
 # %% ../nbs/08_cli.ipynb #c64
 def evaluate(
-    model, # folder of a classifier or of an export; several classifiers with commas between are averaged
-    data, # table (.csv, .tsv, .parquet) in the standard format: label first, text after
+    model, # folder of a classifier or of an export; several classifiers with commas between are averaged; or a language model
+    data, # table (.csv, .tsv, .parquet) in the standard format: label first, text after; for a language model, text as prepare reads it, or a corpus
     n_lbls:int=1, # label columns; of a model that gives several labels, as many as there are labels
     out:str|None=None, # JSON file for all the figures
-) -> str: # accuracy, loss, scores of each class
-    "Score a classifier on labelled documents."
+) -> str: # accuracy, loss, scores of each class; or perplexity and bits per character
+    "Score a classifier on labelled documents, or a language model on a text."
+    if _is_lm(model): return _evaluate_lm(model, data, out)
     from ulmfit_nb import predict as pr
     r = pr.evaluate(_answering(model), data, n_lbls=n_lbls)
     if out: _write(out, json.dumps(r, indent=1))
@@ -874,6 +878,27 @@ def _answering(model):
     if not _is_export(model): return model
     from ulmfit_nb.serve import load_served
     return load_served(model)
+
+# %% ../nbs/08_cli.ipynb #c1cbefc9
+def _is_lm(model):
+    "Is this the folder of a language model, or a name that goes with none of a classifier?"
+    if not isinstance(model, str): return False
+    config = as_path(model)/'config.json'
+    if config.is_file(): return json.loads(config.read_text(encoding='utf-8')).get('kind') == 'lm'
+    return not os.path.exists(as_path(model)) and re.sub('-(fwd|bwd)$', '', model) in _shipped()
+
+def _shipped():
+    "Names of the language models that are at hand."
+    from ulmfit_nb.formats import models_folder
+    return {p.parent.name.rpartition('-')[0] for p in models_folder().glob('*/config.json')}
+
+def _evaluate_lm(lm, data, out):
+    "What is told about a language model on a text."
+    from ulmfit_nb.learner import evaluate_text
+    r = evaluate_text(lm, data)
+    if out: _write(out, json.dumps(r, indent=1))
+    letters = f"; {r['bits_per_character']:.3f} bits a character ({r['characters']:,})" if 'characters' in r else ''
+    return f"perplexity {r['perplexity']:.2f}, {r['loss']:.4f} nats a word{letters}; {r['accuracy']:.1%} of words guessed; {r['n_tokens']:,} words, {r['unknown']:.2%} unknown"
 
 # %% ../nbs/08_cli.ipynb #la8c0003
 _ENDINGS = 'txt text md rst log csv tsv tab json jsonl parquet feather xls xlsx ods doc docx odt rtf pdf htm html xml yaml yml tex eml gz xz bz2 zip zst 7z tar tgz'

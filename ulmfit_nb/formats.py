@@ -7,7 +7,7 @@ __all__ = ['LAYOUTS', 'FORMAT_VERSION', 'DIRECTIONS', 'KINDS', 'ANY_WAY', 'PUBLI
            'in_layout', 'our_tokens', 'write_checkpoint', 'load_weights', 'CheckpointReport', 'read_checkpoint',
            'lm_from', 'quantise_rows', 'dequantise_rows', 'model_card', 'check_out', 'save_model', 'load_model',
            'model_hash', 'load_lm', 'import_checkpoint', 'models_folder', 'cache_folder', 'download', 'pretrained',
-           'fetch']
+           'lm_folder', 'fetch']
 
 # %% ../nbs/05_formats.ipynb #05f0a004
 import hashlib, importlib.resources, io, json, os, pickle, re, shutil, tarfile, tempfile, zipfile
@@ -654,6 +654,17 @@ def pretrained(
     if full in PUBLISHED: return import_checkpoint(download(full, source, progress), cache_folder()/full, direction=direction, name=full, licence='none stated by the publisher')
     have = sorted(p.parent.name for p in models_folder().glob('*/config.json'))
     raise InputError(f"no pre-trained model '{full}'; shipped: {', '.join(have) or 'none'}; to be fetched: {', '.join(k for k in PUBLISHED if k.endswith(DIRECTIONS))}")
+
+# %% ../nbs/05_formats.ipynb #b4b4f998
+def lm_folder(
+    lm, # a model folder; or a name that `pretrained` knows, which may end in -fwd or -bwd
+    direction:str|None=None, # 'fwd' or 'bwd'; None: what the name says, else 'fwd'
+) -> Path: # the folder
+    "The folder of a language model, wherever it is."
+    if as_path(lm).is_dir(): return as_path(lm)
+    name, _, end = str(lm).rpartition('-')
+    if direction is None and end in DIRECTIONS: return pretrained(name, end)
+    return pretrained(str(lm), direction or 'fwd')
 
 # %% ../nbs/05_formats.ipynb #a05f0002
 def _read_member(b, where):

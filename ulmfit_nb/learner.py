@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['ADAM', 'SIZES', 'DROPS', 'ModelData', 'pick_precision', 'Learner', 'LanguageModelLearner', 'LanguageModelData',
            'Recorder', 'save_checkpoint', 'load_checkpoint', 'weights_name', 'Callback', 'scaled_drops', 'join_ranks',
-           'pretrain', 'finetune_lm']
+           'pretrain', 'finetune_lm', 'evaluate_text']
 
 # %% ../nbs/05a_learner.ipynb #c3
-import atexit, copy, hashlib, json, math, os, signal, threading, time
+import atexit, copy, hashlib, json, math, os, signal, tempfile, threading, time
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from itertools import islice
@@ -24,10 +24,11 @@ from tqdm.auto import tqdm
 from fastcore.basics import patch
 from .fixup import InputError, as_path
 from .checks import check_options, checked, describe, differences, fingerprint, notice, whole_number
-from .vocab import Corpus, count_ids, prepare, text_hash
+from .vocab import Corpus, count_ids, documents, n_characters, prepare, text_hash
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
 from .formats import _distinct, check_out, model_hash
+from .tokenize import tokenizer_from_config
 from . import transfer
 
 # %% ../nbs/05a_learner.ipynb #c13
@@ -374,13 +375,13 @@ def _state(learn, opt, about, pos, cbs=()):
 def _same_run(learn, st, about, path):
     "Complain unless a checkpoint is that of this very run; a learner that still stands where it was written may go on from it."
     was, now = dict(st['about']), dict(about)
-    minutes, told = (was.pop('minutes', None), now.pop('minutes', None)), [d.pop('inputs', {}) for d in (was, now)]
+    told = [d.pop('inputs', {}) for d in (was, now)]
+    for d in (was, now): d.pop('minutes', None)
     if None in (was.get('counts'), now.get('counts')): was['counts'] = now['counts'] = None # a run without a last epoch
     if told[0].get('start') != told[1].get('start') == weights_name(st['model']): told[1] = {k: v for k, v in told[1].items() if k != 'start'}
     if other := differences(was, now) + differences(*told):
         raise InputError(f"{path}: belongs to another run ({'; '.join(dict.fromkeys(other))}): give another checkpoint, or delete {Path(path).name}* to begin anew")
     if told[1] and not told[0]: notice(f'{path}: written by an older version, which did not note the text, the starting weights and the options: they are taken to be the same')
-    if st['pos'].get('done') and minutes[0] != minutes[1]: notice(f'{path}: this run is over; it was trained with minutes={minutes[0]}, not {minutes[1]}')
 
 def _restore(learn, opt, about, st, path, cbs=()):
     "Put a learner where `_state` found it; another run's checkpoint is refused."
@@ -455,6 +456,7 @@ def fit(self:Learner,
     if st: pos |= _restore(self, opt, about, st, checkpoint, cbs)
     if isinstance(f, transfer.Endless): pos['done'] = False # it may be asked to go on
     if pos['done']: self.minutes = st['about'].get('minutes')
+    if self.minutes != minutes and not reserve: notice(f'{checkpoint}: this run is over; it was trained with minutes={self.minutes}, not {minutes}')
     if not st and ranks()[1] > 1:
         for p in self.model.parameters(): dist.broadcast(p.data, 0)
     run = _Run(self, opt, f, lrs, counts, spans, about, pos, checkpoint, save_secs, 60 * minutes - reserve if minutes else None, steps, val_steps, accumulate, cbs, progress and ranks()[0] == 0)
@@ -862,7 +864,7 @@ def _go_on(fit, learn, run, clock, epochs, minutes, tokens):
     steps = words and max(2, round(words / _words_a_step(learn, fit.keywords['accumulate'])))
     warm, kept = 200, run/'constant.ckpt'
     fit(n_cycle=None, schedule=transfer.Endless(warm), steps=steps and steps - steps // 11, checkpoint=kept, **clock.for_fit(10 / 11))
-    at, over = learn.n_steps, max(1, learn.n_steps // 10)
+    at, over = learn.n_steps, max(2, learn.n_steps // 10)
     copy = run/f'annealed-{at}.ckpt'
     fit(n_cycle=None, schedule=transfer.Endless(warm, at, over), steps=at + over, checkpoint=copy, copy_of=kept)
     for old in set(run.glob('annealed-*')) - set(run.glob(f'{copy.stem}.*')): old.unlink()
@@ -989,3 +991,31 @@ def _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, cl
     md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
     model = transfer.lm_from(weights, **scaled_drops(drop_mult))
     return LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed, precision=precision, opt_fn=partial(ADAM, betas=(0.8, 0.99)))
+
+# %% ../nbs/05a_learner.ipynb #14155a20
+@checked
+def evaluate_text(
+    lm, # folder of a language model, or the name of one that ships, which may end in -fwd or -bwd
+    src, # raw text, as `prepare` takes it, or a corpus of the model's words
+    text:str='auto', # of raw text: how `prepare` reads it
+    limit:int|None=None, # read so many documents
+    bs:int=32, # columns read side by side
+    progress:bool=True, # show bars
+) -> dict: # loss (nats per word), perplexity, accuracy, n_tokens, unknown (share), bits_per_character and characters where there is raw text
+    "Measure a language model on a text: exactly, word by word."
+    folder = transfer.lm_folder(lm)
+    model, vocab, config = transfer.load_lm(folder)
+    model.eval()
+    src = _corpus_or_text(src)
+    if isinstance(src, Corpus): return _measured(model, vocab, config, src, bs, progress)
+    tokenizer = tokenizer_from_config(config['tokenizer'], folder)
+    with tempfile.TemporaryDirectory() as d:
+        corpus = prepare(src, Path(d)/'corpus', text=text, tokenizer=tokenizer, vocab=vocab, limit=limit, progress=progress)
+        found, n = _measured(model, vocab, config, corpus, bs, progress), n_characters(documents(src, text, limit=limit))
+    return found | dict(bits_per_character=found['loss'] * found['n_tokens'] / n / math.log(2), characters=n)
+
+def _measured(model, vocab, config, corpus, bs, progress):
+    "What `evaluate_lm` finds on a corpus, and its share of unknown words."
+    if corpus.vocab.hash != vocab.hash: raise InputError(f'{corpus.folder}: its vocabulary is not the model\'s; give the raw text, or prepare it with vocab=')
+    found = evaluate_lm(model, corpus.stream(), bs, backwards=config['direction'] == 'bwd', progress=progress)
+    return found | dict(unknown=float(corpus.counts()[0] / corpus.n_tokens))

@@ -438,7 +438,7 @@ class Endless:
 
     def __call__(self, t, T=None):
         if self.since is None or t < self.since: return min(1, (t + 1)/self.warm)
-        return max(0, 1 - (t - self.since)/self.over)
+        return min(1, self.since/self.warm) * max(0, 1 - (t - self.since)/self.over)
 
 # %% ../nbs/05_transfer.ipynb #0cc1babc
 def set_trainable(

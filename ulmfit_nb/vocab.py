@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['count_tokens', 'Vocab', 'make_vocab', 'coverage', 'write_whole', 'read_itos', 'Corpus', 'count_ids', 'text_hash',
-           'prepare', 'concat']
+           'prepare', 'documents', 'n_characters', 'concat']
 
 # %% ../nbs/02_vocab.ipynb #1e6079ea
 import hashlib, io, json, lzma, math, os, pickle, re, shutil, tempfile
@@ -462,6 +462,23 @@ def prepare(
     freq = _count_parts(files)
     _finish(out, files, vocab or (Vocab(tok.itos) if hasattr(tok, 'itos') else make_vocab(freq, max_vocab, min_freq)), freq, tok, key, classes)
     return Corpus(out)
+
+# %% ../nbs/02_vocab.ipynb #0d908054
+def documents(
+    src, # what `prepare` takes
+    text:str='auto', # as `prepare` has it
+    n_lbls:int=1, # label columns of a CSV
+    limit:int|None=None, # stop after so many documents
+): # iterator of texts, or of tuples of fields
+    "The documents that `prepare` would read, one after the other."
+    paths, kinds, *_ = _sources(src, text, n_lbls, 0)
+    return islice((x for p, k in zip(paths, kinds) for x, _ in _pairs(p, k, n_lbls, 0, labelled=False)), limit)
+
+def n_characters(
+    docs, # documents, as `documents` gives them
+) -> int:
+    "Characters of all documents, all fields."
+    return sum(map(_size, docs))
 
 # %% ../nbs/02_vocab.ipynb #78355a45
 @patch(as_prop=True)
