@@ -29,6 +29,9 @@ from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
 from .formats import _distinct, check_out, model_hash
 from . import transfer
 
+# %% ../nbs/05a_learner.ipynb #5aq00001
+from .awd_lstm import check_cell
+
 # %% ../nbs/05a_learner.ipynb #c13
 class ModelData:
     "A train loader, a validation loader, and the folder where things are saved."
@@ -152,9 +155,9 @@ class LanguageModelData(ModelData):
         opt_fn=ADAM, # makes the optimiser
         emb_sz:int=400, # width of word vectors
         n_hid:int=1150, # width of the layers between
-        n_layers:int=3, # LSTM layers
+        n_layers:int=3, # recurrent layers
         own:dict={}, # arguments of `LanguageModelLearner`: clip, seed, precision, …
-        **kwargs, # dropouts and `tie_weights`, `bias` of `get_language_model`
+        **kwargs, # dropouts and `tie_weights`, `bias`, `cell` of `get_language_model`
     ) -> LanguageModelLearner: # ready to fit
         "A language model of this size and its learner."
         model = get_language_model(self.n_tok, emb_sz, n_hid, n_layers, self.pad_idx, **kwargs)
@@ -680,13 +683,15 @@ def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
     return corpus, valid
 
 # %% ../nbs/05a_learner.ipynb #05ai0006
+_BEFORE = dict(pretrain=dict(cell='lstm')) # what went without saying when a verb could not be asked for anything else
+
 def _inputs_in(file):
     "What decided the run or the model that a JSON file describes, as far as it says; None where there is none."
     try: about = json.loads(Path(file).read_text(encoding='utf-8'))
     except (OSError, ValueError): return None
     inputs, vocab = about.get('inputs'), about.get('vocab_hash')
-    if inputs and vocab in (None, inputs['vocab']): return inputs
-    return dict(about.get('recipe', {}), vocab=vocab, direction=about.get('direction')) # an older version wrote less, and other words make it another model
+    if inputs and vocab in (None, inputs['vocab']): return {**_BEFORE.get(inputs['verb'], {}), **inputs}
+    return {**_BEFORE['pretrain'], **about.get('recipe', {}), 'vocab': vocab, 'direction': about.get('direction')} # an older version wrote less, and other words make it another model
 
 def _found(out, last, inputs, minutes, **stored):
     "Is the result of just these inputs in `out`? If not, its run's folder is made ready for them, or refused."
@@ -730,6 +735,7 @@ def pretrain(
     lang:str='en', # of raw text: language of the words
     max_vocab:int=60000, # of raw text: most tokens, specials included
     size:str|tuple='small', # 'tiny', 'small', 'base', or (emb_sz, n_hid, n_layers)
+    cell:str='lstm', # recurrent cell: 'lstm' or 'qrnn'
     direction:str='fwd', # 'fwd' reads left to right, 'bwd' right to left
     epochs:int=1, # passes over the corpus
     minutes:float|None=None, # stop after so many minutes, the schedule stretched to fit
@@ -751,12 +757,13 @@ def pretrain(
     join_ranks()
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
     out, init, size = check_out(out), init and as_path(init), _size(size)
+    check_cell(cell)
     scaled_drops(drop_mult)
     corpus, valid = _both(corpus, valid, f'{out}.run', tokenizer, lang, max_vocab, progress)
-    options = dict(epochs=epochs, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
+    options = dict(cell=cell, epochs=epochs, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
     inputs = _decides('pretrain', corpus, valid, direction, precision, start=model_hash(init) if init else None, size=list(size), **options)
     if _first_says(lambda: _found(out, 'pretrain.ckpt', inputs, minutes, compact=compact, licence=licence)): return out
-    learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init), Path(f'{out}.run')
+    learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init, cell), Path(f'{out}.run')
     learn.fit(lr, epochs, schedule=partial(transfer.stlr_factor, cut_frac=.05), cycle_len=1, minutes=minutes, checkpoint=run/'pretrain.ckpt',
               val_steps=1000, accumulate=accumulate, progress=progress, inputs=inputs)
     return _finish(out, learn, corpus, direction, inputs, licence=licence, compact=compact,
@@ -776,12 +783,12 @@ def _decides(verb, corpus, valid, direction, precision, **options):
     return dict(verb=verb, corpus=corpus.content, vocab=corpus.vocab.hash, tokenizer=hashlib.sha256(json.dumps(corpus.meta['tokenizer'], sort_keys=True).encode()).hexdigest()[:16],
                 valid=valid and valid.content, direction=direction, products=str(products), ranks=ranks()[1], **{k: describe(v) for k, v in options.items()})
 
-def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init):
+def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init, cell='lstm'):
     "A learner on `corpus` whose model is new, or goes on from `init`."
     (em, nh, nl), (trn, val), back = _size(size), _streams(corpus, valid), direction == 'bwd'
     md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
     torch.manual_seed(seed)
-    model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
+    model = get_language_model(md.n_tok, em, nh, nl, cell=cell, **scaled_drops(drop_mult))
     if init: model = _continued(init, direction, corpus, model)
     return LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed, precision=precision)
 
@@ -790,6 +797,8 @@ def _continued(init, direction, corpus, model):
     "`model` filled with the weights of a folder that has the same vocabulary and shape."
     weights, config, vocab = transfer.load_model(init, direction)
     if vocab.hash != corpus.vocab.hash: raise InputError(f'{init}: its vocabulary is not that of {corpus.folder}; prepare the corpus with vocab={init}/vocab.json')
+    cell = transfer.arch_of(weights)['cell']
+    if cell != model[0].cell: raise InputError(f"{init}: its cell is {cell!r}, yours is {model[0].cell!r}; give cell={cell!r} to go on from it")
     return transfer.load_weights(model, weights)
 
 # %% ../nbs/05a_learner.ipynb #c85
