@@ -734,7 +734,8 @@ def _lm_shape(lm, direction='fwd'):
     from ulmfit_nb.predict import _lm_folder
     folder = _lm_folder(lm, direction)
     a = json.loads((folder/'config.json').read_text(encoding='utf-8'))['arch']
-    return f"{folder.name}: {a['nl']} layers, {a['em_sz']}/{a['nh']} wide, {a['n_tok']:,} words", (a['em_sz'], a['nh'], a['nl'], a.get('cell', 'lstm'))
+    cell = a.get('cell', 'lstm')
+    return f"{folder.name}: {a['nl']} {cell.upper()} layers, {a['em_sz']}/{a['nh']} wide, {a['n_tok']:,} words", (a['em_sz'], a['nh'], a['nl'], cell)
 
 # %% ../nbs/08_cli.ipynb #f8b2c009
 def _measured(sources, lang='en', n_lbls=1, min_lbl=0, limit=None):
