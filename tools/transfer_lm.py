@@ -44,7 +44,7 @@ def learner(start, lm, trn, val, seed, drop_mult, work):
     drops = scaled_drops(drop_mult)
     torch.manual_seed(seed)
     a = transfer.arch_of(mapped)
-    model = transfer.lm_from(mapped, **drops) if start == 'shipped' else get_language_model(a['n_tok'], a['em_sz'], a['nh'], a['nl'], bias=a['bias'], **drops)
+    model = transfer.lm_from(mapped, **drops) if start == 'shipped' else get_language_model(a['n_tok'], a['em_sz'], a['nh'], a['nl'], bias=a['bias'], cell=a['cell'], **drops)
     data = LanguageModelData(work, 1, a['n_tok'], LanguageModelLoader(trn.stream(), BS, BPTT, seed=seed), LanguageModelLoader(val.stream(), BS, BPTT))
     return LanguageModelLearner(model, data, clip=0.25, seed=seed, **({} if drop_mult else dict(reg_fn=None))), float(found.found.mean())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np, torch
 from .fixup import InputError, as_path
 from .checks import checked, whole_number
-from .awd_lstm import EmbeddingDropout, LockedDropout, WeightDropLSTM
+from .awd_lstm import EmbeddingDropout, LockedDropout, QRNNLayer, WeightDropLSTM
 from .learner import Callback, _atomic, _bytes, _load_into
 
 # %% ../nbs/05c_callbacks.ipynb #5c0b000a
@@ -108,7 +108,7 @@ class DropoutSchedule(Callback):
         self.f, self.name, self.base = f, name or getattr(f, '__name__', 'f'), None
 
     def begin_fit(self, run):
-        kinds = (EmbeddingDropout, LockedDropout, WeightDropLSTM)
+        kinds = (EmbeddingDropout, LockedDropout, QRNNLayer, WeightDropLSTM)
         self.base = [(m, m.p) for m in run.learn.model.modules() if isinstance(m, kinds)]
     def before_step(self, run):
         mult = self.f(run.pos['t'], sum(run.counts))

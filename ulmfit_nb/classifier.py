@@ -221,7 +221,7 @@ def pieces(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs)
     stop:Tensor, # where each text ends, (bs,)
     cuts:list, # ends of the pieces, rising, the last ≥ every `stop`
-    state:list|None=None, # to start from, per layer (h, c), each (1, bs, width); None: zeros
+    state:list|None=None, # to start from, as `fresh_state` gives it; None: zeros
     masks=None, # dropout `Masks` of the batch, or a function that draws some for so many texts; None: nothing is dropped
 ):
     "Read texts piece by piece; a text that has ended leaves the batch. Yields (first position, texts, their outputs, the state of all)."
@@ -229,7 +229,7 @@ def pieces(self:MultiBatchRNN,
     for a, b in zip([0, *cuts], cuts):
         rows = (stop > a).nonzero()[:, 0]
         whole = len(rows) == x.shape[1]
-        part, before = (x[a:b], state) if whole else (x[a:b, rows], [(h[:, rows], c[:, rows]) for h, c in state])
+        part, before = (x[a:b], state) if whole else (x[a:b, rows], [tuple(s[:, rows] for s in layer) for layer in state])
         _, outputs, after = self.read(part, before, _take(masks, rows, whole))
         state = after if whole else _put(state, rows, after)
         yield a, rows, outputs[-1], state
@@ -432,25 +432,26 @@ def get_rnn_classifier(
     n_class:int, # number of classes
     n_tok:int, # size of the vocabulary
     emb_sz:int, # width of word vectors
-    n_hid:int, # width of the LSTM layers between
-    n_layers:int, # number of LSTM layers
+    n_hid:int, # width of the layers between
+    n_layers:int, # number of recurrent layers
     pad_token:int=1, # id of `_pad_`
     layers:list|None=None, # widths of the head; None: [3 emb_sz, 50, n_class]
     drops:tuple=(0.2, 0.1), # dropout of the head's blocks
     dropouth:float=0.3, # between layers
     dropouti:float=0.5, # on the embedded input
     dropoute:float=0.1, # on words of the vocabulary
-    wdrop:float=0.5, # on hidden-to-hidden connections
+    wdrop:float=0.5, # on hidden-to-hidden connections of an LSTM, input-to-gates of a QRNN
     share_masks:bool=True, # one set of dropout masks for a whole document
     pool:str='concat', # 'concat', or 'attention' in place of the mean
     kind:str='single', # 'single': one class a text; 'multi': any number of labels; 'regression': numbers
+    cell:str='lstm', # recurrent cell: 'lstm' or 'qrnn'
 ) -> TextClassifier: # words (sl, bs) and lengths to logits
     "A text classifier over an AWD-LSTM backbone (lesson 1:39:16)."
     layers = list(layers) if layers is not None else [3 * emb_sz, 50, n_class]
     if layers[0] != 3 * emb_sz or layers[-1] != n_class:
         raise InputError(f'layers is {layers}: it must begin with 3 × emb_sz = {3 * emb_sz} and end with n_class = {n_class}')
     enc = MultiBatchRNN(bptt, max_seq, n_tok, emb_sz, n_hid, n_layers, pad_token, dropouth=dropouth, dropouti=dropouti,
-                        dropoute=dropoute, wdrop=wdrop, share_masks=share_masks)
+                        dropoute=dropoute, wdrop=wdrop, share_masks=share_masks, cell=cell)
     model = TextClassifier(enc, PoolingLinearClassifier(layers, drops, pool))
     model.head = dict(bptt=bptt, max_seq=max_seq, layers=layers, drops=[float(d) for d in drops], pool=pool, kind=_choose('kind', kind, KINDS)[0])
     return model
@@ -513,7 +514,7 @@ def classifier_from(
     a, drops = transfer.arch_of(weights), {k: v * drop_mult for k, v in CLAS_DROPS.items()}
     layers = [3 * a['em_sz'], *hidden, n_class]
     kwargs = {**drops, 'drops': [0.4 * drop_mult] + [0.1] * len(hidden), 'layers': layers, **kwargs}
-    model = get_rnn_classifier(bptt, max_seq, n_class, a['n_tok'], a['em_sz'], a['nh'], a['nl'], **kwargs)
+    model = get_rnn_classifier(bptt, max_seq, n_class, a['n_tok'], a['em_sz'], a['nh'], a['nl'], cell=a['cell'], **kwargs)
     return transfer.load_weights(model, {k: v for k, v in weights.items() if k.startswith('0.')}, '0.'), own, config
 
 # %% ../nbs/06_classifier.ipynb #c90
@@ -527,7 +528,7 @@ def load_network(
     if config['kind'] != 'classifier': raise InputError(f"{folder}: holds a model of kind {config['kind']}, not a classifier")
     a, h = transfer.arch_of(weights), config['head']
     model = get_rnn_classifier(h['bptt'], h['max_seq'], h['layers'][-1], a['n_tok'], a['em_sz'], a['nh'], a['nl'],
-                               layers=h['layers'], drops=h['drops'], pool=h.get('pool', 'concat'), kind=h.get('kind', 'single'), **kwargs)
+                               layers=h['layers'], drops=h['drops'], pool=h.get('pool', 'concat'), kind=h.get('kind', 'single'), cell=a['cell'], **kwargs)
     return transfer.load_weights(model, weights), vocab, config
 
 # %% ../nbs/06_classifier.ipynb #06b22e01

@@ -686,11 +686,14 @@ def operations_per_word(
     em_sz:int, # width of the word vectors
     nh:int, # width of the layers between
     nl:int, # layers
+    cell:str='lstm', # 'lstm' or 'qrnn'
     softmax:int=0, # words that the softmax looks at; 0: a classifier
 ) -> int: # operations to learn from one word
     "What it costs to train on a word: six operations a weight."
     n = [em_sz] + [nh] * (nl - 1) + [em_sz]
-    return 6 * (sum(4 * b * (a + b) for a, b in zip(n, n[1:])) + softmax * em_sz)
+    if cell == 'lstm': weights = [4 * b * (a + b) for a, b in zip(n, n[1:])]
+    else: weights = [3 * b * a * (1 + (l == 0)) for l, (a, b) in enumerate(zip(n, n[1:]))]
+    return 6 * (sum(weights) + softmax * em_sz)
 
 # %% ../nbs/08_cli.ipynb #f8b2c005
 def _speed():
@@ -729,11 +732,12 @@ def _words_each(docs, tok=None):
     return n / max(1, len(some)), (time.perf_counter() - t) / max(1, n)
 
 def _lm_shape(lm, direction='fwd'):
-    "Name and widths of a language model."
+    "Name of a language model; its widths, layers and cell."
     from ulmfit_nb.predict import _lm_folder
     folder = _lm_folder(lm, direction)
     a = json.loads((folder/'config.json').read_text(encoding='utf-8'))['arch']
-    return f"{folder.name}: {a['nl']} layers, {a['em_sz']}/{a['nh']} wide, {a['n_tok']:,} words", (a['em_sz'], a['nh'], a['nl'])
+    cell = a.get('cell', 'lstm')
+    return f"{folder.name}: {a['nl']} {cell.upper()} layers, {a['em_sz']}/{a['nh']} wide, {a['n_tok']:,} words", (a['em_sz'], a['nh'], a['nl'], cell)
 
 # %% ../nbs/08_cli.ipynb #f8b2c009
 def _measured(sources, lang='en', n_lbls=1, min_lbl=0, limit=None):
@@ -772,11 +776,12 @@ def _plan_lm(o, corpus, shape, epochs, sampled):
             'write': f'{o.out}, and {o.out}.run to continue from'}, o.minutes * 60 if o.minutes else operations_per_word(*shape, min(sampled or V, V)) * words / _speed()
 
 def _plan_pretrain(o, given):
+    from ulmfit_nb.awd_lstm import check_cell
     from ulmfit_nb.learner import SIZES, _corpus_or_text
     shape = SIZES.get(o.size, o.size)
     if isinstance(shape, str): raise InputError(f"--size is {o.size!r}: choose from {', '.join(SIZES)}, or three numbers")
-    plan, cost = _plan_lm(o, _corpus_or_text(o.corpus), shape, o.epochs, o.sampled)
-    return {'start from': o.init or f'random weights: {shape[2]} layers, {shape[0]}/{shape[1]} wide', **plan}, cost
+    plan, cost = _plan_lm(o, _corpus_or_text(o.corpus), (*shape, check_cell(o.cell)), o.epochs, o.sampled)
+    return {'start from': o.init or f'random weights: {shape[2]} {o.cell.upper()} layers, {shape[0]}/{shape[1]} wide', **plan}, cost
 
 def _plan_finetune(o, given):
     from ulmfit_nb.learner import Corpus
@@ -834,7 +839,7 @@ def _plan_ablate(o, given):
 
 def _shape_of(e, direction):
     from ulmfit_nb.learner import SIZES
-    return SIZES[e.size] if e.pretrained == 'none' else _lm_shape(e.pretrained, direction)[1]
+    return (*SIZES[e.size], 'lstm') if e.pretrained == 'none' else _lm_shape(e.pretrained, direction)[1]
 
 def _lm_cost(e, direction, p, each):
     "Operations of the text stage."

@@ -34,6 +34,7 @@ _KEYS = [(rf'{_E}encoder\.weight', '0.encoder.weight'),
          (rf'{_E}(?:encoder_with_dropout\.embed|encoder_dp\.emb)\.weight', '0.encoder.weight'),
          (rf'{_E}rnns\.(\d+)\.(?:module\.)?(weight_hh_l0)(?:_raw)?', r'0.rnns.\1.\2'),
          (rf'{_E}rnns\.(\d+)\.(?:module\.)?(weight_ih_l0|bias_ih_l0|bias_hh_l0)', r'0.rnns.\1.\2'),
+         (rf'{_E}rnns\.(\d+)\.(?:lin|(?:layers\.0\.)?linear(?:\.module)?)\.(weight|bias)(?:_raw)?', r'0.rnns.\1.lin.\2'),
          (r'(?:module\.)?(?:1\.)?decoder\.(weight|bias)', r'1.decoder.\1')]
 _HEAD = r'(?:module\.)?1\.layers\..+'
 
@@ -74,31 +75,39 @@ def check_vocab(
     if n_words != n_rows: raise InputError(f'{where}: the vocabulary has {n_words:,} words but the embedding has {n_rows:,} rows; they are not from the same model')
 
 # %% ../nbs/05_formats.ipynb #0e793944
+def _layer_shapes(cell, l, i, o):
+    "Name → shape of the tensors of layer `l`, which takes `i` numbers a word and gives `o`."
+    if cell == 'lstm': return dict(weight_ih_l0=(4*o, i), weight_hh_l0=(4*o, o), bias_ih_l0=(4*o,), bias_hh_l0=(4*o,))
+    return {'lin.weight': (3*o, 2*i if l == 0 else i), 'lin.bias': (3*o,)}
+
 def arch_of(
     weights:dict, # name → tensor, our names
-) -> dict: # n_tok, em_sz, nh, nl, bias, tie_weights
+) -> dict: # n_tok, em_sz, nh, nl, cell, bias, tie_weights
     "Read the architecture off the shapes; a missing or misshapen tensor is an error."
     _need_embedding(weights)
     n_tok, em_sz = weights['0.encoder.weight'].shape
     nl = len({k.split('.')[2] for k in weights if k.startswith('0.rnns.')})
-    if nl == 0: raise InputError('0.rnns.0.weight_ih_l0 is missing: the weights hold no LSTM layer')
-    nh, width = weights.get('0.rnns.0.bias_hh_l0', torch.empty(0)).numel()//4, em_sz
+    if nl == 0: raise InputError('0.rnns.0.weight_ih_l0 is missing: the weights hold no recurrent layer')
+    cell = 'qrnn' if any(re.match(r'0\.rnns\.\d+\.lin\.', k) for k in weights) else 'lstm'
+    bias, gates = ('lin.bias', 3) if cell == 'qrnn' else ('bias_hh_l0', 4)
+    nh, width = weights.get(f'0.rnns.0.{bias}', torch.empty(0)).numel()//gates, em_sz
     for l in range(nl):
         out = em_sz if l == nl - 1 else nh
-        for n, s in dict(weight_ih_l0=(4*out, width), weight_hh_l0=(4*out, out), bias_ih_l0=(4*out,), bias_hh_l0=(4*out,)).items():
+        for n, s in _layer_shapes(cell, l, width, out).items():
             _expect(weights, f'0.rnns.{l}.{n}', s, f'layer {l} of {nl} takes {width} numbers a word and gives {out}')
         width = out
     for n, s in {'1.decoder.weight': (n_tok, em_sz), '1.decoder.bias': (n_tok,)}.items():
         if n in weights: _expect(weights, n, s, f'the embedding has {n_tok} words of {em_sz} numbers')
-    return dict(n_tok=n_tok, em_sz=em_sz, nh=nh, nl=nl, bias='1.decoder.bias' in weights, tie_weights=_tied(weights))
+    return dict(n_tok=n_tok, em_sz=em_sz, nh=nh, nl=nl, cell=cell, bias='1.decoder.bias' in weights, tie_weights=_tied(weights))
 
 # %% ../nbs/05_formats.ipynb #63772a98
+_Q0, _Q1 = '0.rnns.{l}.linear.module.', '0.rnns.{l}.layers.0.linear.'
 _V1 = '0.rnns.{l}.module.{n}', ['0.rnns.{l}.weight_hh_l0_raw'], '0.encoder_dp.emb.weight', True
-LAYOUTS = { # the layer's tensors, the recurrent one, the embedding again, a bias?
-    'fastai 0.7': ('0.rnns.{l}.module.{n}', ['0.rnns.{l}.module.weight_hh_l0_raw'], '0.encoder_with_dropout.embed.weight', False),
-    'fastai 1': (_V1[0], [*_V1[1], '0.rnns.{l}.module.weight_hh_l0'], *_V1[2:]),
-    'fastai 2': _V1,
-    'AWD-LSTM reference': ('0.rnns.{l}.module.{n}', ['0.rnns.{l}.module.weight_hh_l0_raw'], None, True),
+LAYOUTS = { # the layer's tensors, the recurrent one, the embedding again, a bias?; a QRNN layer's weights and bias
+    'fastai 0.7': ('0.rnns.{l}.module.{n}', ['0.rnns.{l}.module.weight_hh_l0_raw'], '0.encoder_with_dropout.embed.weight', False, [_Q0 + 'weight_raw', _Q0 + 'bias']),
+    'fastai 1': (_V1[0], [*_V1[1], '0.rnns.{l}.module.weight_hh_l0'], *_V1[2:], [_Q1 + 'weight_raw', _Q1 + 'module.weight', _Q1 + 'module.bias']),
+    'fastai 2': (*_V1, [_Q1 + 'weight_raw', _Q1 + 'module.bias']),
+    'AWD-LSTM reference': ('0.rnns.{l}.module.{n}', ['0.rnns.{l}.module.weight_hh_l0_raw'], None, True, [_Q0 + 'weight_raw', _Q0 + 'bias']),
 }
 
 # %% ../nbs/05_formats.ipynb #a05w0001
@@ -109,6 +118,21 @@ def _bias_in(weights, layout, wants):
     if b is not None and b.any(): raise InputError(f"{layout} has no decoder bias, and this model's is not zero: write 'fastai 2', or leave out '1.decoder.bias' (the scores will differ)")
     return {}
 
+# %% ../nbs/05_formats.ipynb #05q00002
+def _other_sign(w):
+    "The gates z, f, o of a QRNN with the sign of f changed: from what is written to what is kept, or back."
+    z, f, o = w.chunk(3)
+    return torch.cat([z, -f, o])
+
+def _layer_in(weights, l, layout):
+    "One layer's tensors as another system names them."
+    lstm, raw, _, _, (*copies, bias) = LAYOUTS[layout]
+    own = {k.split('.', 3)[3]: v for k, v in weights.items() if k.startswith(f'0.rnns.{l}.')}
+    if 'lin.weight' in own:
+        W = _other_sign(own['lin.weight'])
+        return {**{k.format(l=l): W for k in copies}, bias.format(l=l): _other_sign(own['lin.bias'])}
+    return {**{k.format(l=l): own['weight_hh_l0'] for k in raw}, **{lstm.format(l=l, n=n): own[n] for n in ('weight_ih_l0', 'bias_ih_l0', 'bias_hh_l0')}}
+
 # %% ../nbs/05_formats.ipynb #a05w0002
 def in_layout(
     weights:dict, # name → tensor, our names
@@ -117,11 +141,10 @@ def in_layout(
 ) -> OrderedDict: # name → tensor as that system names and orders them; copies share memory
     "Rename our weights into another system's layout."
     if layout not in LAYOUTS: raise InputError(f"layout is {layout!r}: choose from {', '.join(LAYOUTS)}")
-    (lstm, raw, again, bias), a, E = LAYOUTS[layout], arch_of(weights), weights['0.encoder.weight']
+    again, bias = LAYOUTS[layout][2:4]
+    a, E = arch_of(weights), weights['0.encoder.weight']
     out = OrderedDict({k: E for k in ('0.encoder.weight', again) if k})
-    for l in range(a['nl']):
-        for k in raw: out[k.format(l=l)] = weights[f'0.rnns.{l}.weight_hh_l0']
-        for n in ('weight_ih_l0', 'bias_ih_l0', 'bias_hh_l0'): out[lstm.format(l=l, n=n)] = weights[f'0.rnns.{l}.{n}']
+    for l in range(a['nl']): out |= _layer_in(weights, l, layout)
     out |= {'1.decoder.weight': weights.get('1.decoder.weight', E)} | _bias_in(weights, layout, bias)
     if encoder: return OrderedDict((k[2:], v) for k, v in out.items() if k.startswith('0.'))
     return out if layout.startswith('fastai') else OrderedDict((k[2:], v) for k, v in out.items())
@@ -246,13 +269,13 @@ class CheckpointReport:
     path: str  # the file
     format: str  # which system wrote it
     direction: str|None  # 'fwd' or 'bwd' if the file name says so
-    arch: dict  # n_tok, em_sz, nh, nl, bias, tie_weights
+    arch: dict  # n_tok, em_sz, nh, nl, cell, bias, tie_weights
     renamed: dict  # name in the file → our name
     dropped: dict  # name in the file → why it is not needed
     itos: list|None = None  # vocabulary found beside the weights
     def __repr__(self):
         a = self.arch
-        head = f"{self.path}: {self.format}, {a['n_tok']:,} words × {a['em_sz']}, {a['nl']} layers of {a['nh']}, decoder {'tied' if a['tie_weights'] else 'separate'}{', with bias' if a['bias'] else ''}"
+        head = f"{self.path}: {self.format}, {a['n_tok']:,} words × {a['em_sz']}, {a['nl']} {'QRNN ' * (a['cell'] == 'qrnn')}layers of {a['nh']}, decoder {'tied' if a['tie_weights'] else 'separate'}{', with bias' if a['bias'] else ''}"
         moved = [f'  {k} → {v}' for k, v in self.renamed.items() if k != v]
         return '\n'.join([head, *moved] + [f'  {k}: {v}' for k, v in self.dropped.items()])
 
@@ -261,10 +284,9 @@ def _format_of(keys):
     "Which system names its tensors like this?"
     text = '\n'.join(keys)
     if 'encoder_with_dropout' in text: return 'fastai 0.7'
-    if 'encoder_dp' in text: return 'fastai 1' if re.search(r'module\.weight_hh_l0$', text, re.M) else 'fastai 2'
+    if 'encoder_dp' in text: return 'fastai 1' if re.search(r'module\.weight(_hh_l0)?$', text, re.M) else 'fastai 2'
     if re.search(r'^(module\.)?rnns\.', text, re.M): return 'AWD-LSTM reference'
     return 'ulmfit_nb'
-
 
 # %% ../nbs/05_formats.ipynb #eec15fdb
 def _translate(state, name):
@@ -275,7 +297,7 @@ def _translate(state, name):
         if new is None: raise InputError(f"{name}: unknown tensor '{k}' ({_shape(v)}). {_hint(k)}")
         if new == '': dropped[k] = 'classifier head, left behind'
         elif new not in out: out[new], renamed[k] = v.float(), new
-        elif new.endswith('weight_hh_l0'): dropped[k] = 'copy that dropout has been at; the raw weights are used'
+        elif new.endswith(('weight_hh_l0', 'lin.weight')): dropped[k] = 'copy that dropout has been at; the raw weights are used'
         elif _same(state[k].float(), out[new]): dropped[k] = f'second copy of {new}'
         else: raise InputError(f"{name}: '{k}' and '{_source(renamed, new)}' should be the same embedding but differ")
     if '1.decoder.weight' in out and '0.encoder.weight' in out and _same(out['1.decoder.weight'], out['0.encoder.weight']):
@@ -286,7 +308,7 @@ def _source(renamed, new): return next(k for k, v in renamed.items() if v == new
 
 def _hint(key):
     "A likely reason for an unknown key."
-    if '.layers.' in key and 'linear' in key: return 'It looks like a QRNN; only LSTM layers can be read.'
+    if 'layers_bwd' in key or '_reverse' in key: return 'It looks like a network that reads both ways at once; only one way can be read.'
     return 'Known layouts: fastai 0.7, 1 and 2, the AWD-LSTM reference, ulmfit_nb.'
 
 # %% ../nbs/05_formats.ipynb #ff14f713
@@ -305,6 +327,7 @@ def read_checkpoint(
     weights, renamed, dropped = _translate(state, str(path))
     try: arch = arch_of(weights)
     except InputError as e: raise InputError(f'{path}: {e}') from None
+    weights |= {new: _other_sign(weights[new]) for k, new in renamed.items() if '.linear.' in k}
     if direction and said not in (None, direction): raise InputError(f'{path}: by its name this is a {said} model, not {direction}')
     if itos is not None: check_vocab(len(itos), arch['n_tok'], str(path))
     return weights, CheckpointReport(str(path), _format_of(state), said, arch, renamed, dropped, itos)
@@ -330,7 +353,7 @@ def lm_from(
 ) -> nn.Module: # SequentialRNN
     "A language model of the weights' own shape, filled with them."
     a = arch_of(weights)
-    model = get_language_model(a['n_tok'], a['em_sz'], a['nh'], a['nl'], tie_weights=a['tie_weights'], bias=a['bias'], **drops)
+    model = get_language_model(a['n_tok'], a['em_sz'], a['nh'], a['nl'], tie_weights=a['tie_weights'], bias=a['bias'], cell=a['cell'], **drops)
     return load_weights(model, weights)
 
 # %% ../nbs/05_formats.ipynb #891a8775
@@ -449,7 +472,7 @@ def model_card(
     a, size = config['arch'], (Path(folder)/'model.safetensors').stat().st_size
     name = config.get('name') or f"{_KIND[config['kind']]}, {config['direction']}"
     facts = {'kind': f"{_KIND[config['kind']]}, reads {_READS[config['direction']]}",
-             'architecture': f"{a['n_tok']:,} words × {a['em_sz']}" + (f", AWD-LSTM of {a['nl']} layers, {a['nh']} hidden" if 'nl' in a else ''),
+             'architecture': f"{a['n_tok']:,} words × {a['em_sz']}" + (f", {'QRNN' if a.get('cell') == 'qrnn' else 'AWD-LSTM'} of {a['nl']} layers, {a['nh']} hidden" if 'nl' in a else ''),
              'parameters': sum(v.numel() for v in weights.values() if v.is_floating_point()),
              'stored as': f"{'int8 rows with scales' if config['compact'] else 'float32'}, {size/1e6:,.3g} MB",
              'vocabulary': f"{a['n_tok']:,} words, hash {config['vocab_hash'][:12]}"}

@@ -31,6 +31,9 @@ from .formats import _distinct, check_out, model_hash
 from .tokenize import tokenizer_from_config
 from . import transfer
 
+# %% ../nbs/05a_learner.ipynb #5aq00001
+from .awd_lstm import check_cell
+
 # %% ../nbs/05a_learner.ipynb #c13
 class ModelData:
     "A train loader, a validation loader, and the folder where things are saved."
@@ -156,9 +159,9 @@ class LanguageModelData(ModelData):
         opt_fn=ADAM, # makes the optimiser
         emb_sz:int=400, # width of word vectors
         n_hid:int=1150, # width of the layers between
-        n_layers:int=3, # LSTM layers
+        n_layers:int=3, # recurrent layers
         own:dict={}, # arguments of `LanguageModelLearner`: clip, seed, precision, …
-        **kwargs, # dropouts and `tie_weights`, `bias` of `get_language_model`
+        **kwargs, # dropouts and `tie_weights`, `bias`, `cell` of `get_language_model`
     ) -> LanguageModelLearner: # ready to fit
         "A language model of this size and its learner."
         model = get_language_model(self.n_tok, emb_sz, n_hid, n_layers, self.pad_idx, **kwargs)
@@ -730,13 +733,15 @@ def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
     return corpus, valid
 
 # %% ../nbs/05a_learner.ipynb #05ai0006
+_BEFORE = dict(pretrain=dict(cell='lstm', schedule='stlr', tokens=None, vectors=None, alpha=2., beta=1.)) # what went without saying when a verb could not be asked for anything else
+
 def _inputs_in(file):
     "What decided the run or the model that a JSON file describes, as far as it says; None where there is none."
     try: about = json.loads(Path(file).read_text(encoding='utf-8'))
     except (OSError, ValueError): return None
     inputs, vocab = about.get('inputs'), about.get('vocab_hash')
-    if inputs and vocab in (None, inputs['vocab']): return inputs
-    return dict(about.get('recipe', {}), vocab=vocab, direction=about.get('direction')) # an older version wrote less, and other words make it another model
+    if inputs and vocab in (None, inputs['vocab']): return {**_BEFORE.get(inputs['verb'], {}), **inputs}
+    return {**_BEFORE['pretrain'], **about.get('recipe', {}), 'vocab': vocab, 'direction': about.get('direction')} # an older version wrote less, and other words make it another model
 
 def _found(out, last, inputs, ends, **stored):
     "Is the result of just these inputs in `out`? If not, its run's folder is made ready for them, or refused."
@@ -781,6 +786,7 @@ def pretrain(
     lang:str='en', # of raw text: language of the words
     max_vocab:int=60000, # of raw text: most tokens, specials included
     size:str|tuple='small', # 'tiny', 'small', 'base', or (emb_sz, n_hid, n_layers)
+    cell:str='lstm', # recurrent cell: 'lstm' or 'qrnn'
     vectors=None, # word vectors to begin with, see `read_vectors`; None: random ones
     direction:str='fwd', # 'fwd' reads left to right, 'bwd' right to left
     schedule:str='stlr', # 'stlr', a slanted triangle, or 'endless': the same call with more epochs, minutes or tokens goes on
@@ -791,6 +797,8 @@ def pretrain(
     bs:int=32, # columns
     bptt:int=70, # usual window length
     drop_mult:float=0., # multiplier of the lesson's dropouts
+    alpha:float=2., # weight of AR, see `seq2seq_reg`
+    beta:float=1., # weight of TAR
     sampled:int=2048, # words in the sampled softmax; 0: exact
     clip:float|None=0.25, # largest gradient norm; None: not clipped
     compact:bool=True, # store int8 rows
@@ -808,24 +816,24 @@ def pretrain(
     if schedule not in ('stlr', 'endless'): raise InputError(f"schedule is {schedule!r}: 'stlr' or 'endless'")
     if vectors is not None and init: raise InputError('vectors and init: a model that goes on has word vectors already; give one of the two')
     out, init, size = check_out(out), init and as_path(init), _size(size)
+    check_cell(cell)
     scaled_drops(drop_mult)
     vectors = None if vectors is None else transfer.read_vectors(vectors)
     corpus, valid = _both(corpus, valid, f'{out}.run', tokenizer, lang, max_vocab, progress)
     if not (minutes or tokens): epochs = epochs or 1
     ends = dict(epochs=epochs, minutes=minutes, tokens=tokens)
-    options = dict(lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
-    more = dict(schedule=schedule) if schedule == 'endless' else dict(epochs=epochs or 1, **(dict(tokens=tokens) if tokens else {}))
-    if vectors is not None: more['vectors'] = vectors.hash
-    inputs = _decides('pretrain', corpus, valid, direction, precision, start=model_hash(init) if init else None, size=list(size), **more, **options)
+    options = dict(cell=cell, lr=lr, bs=bs, bptt=bptt, drop_mult=drop_mult, alpha=alpha, beta=beta, sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
+    decide = dict(schedule=schedule, vectors=vectors and vectors.hash, **dict(epochs=None, tokens=None) if schedule == 'endless' else dict(epochs=epochs or 1, tokens=tokens))
+    inputs = _decides('pretrain', corpus, valid, direction, precision, start=model_hash(init) if init else None, size=list(size), **decide, **options)
     same = dict(minutes=minutes) if schedule == 'stlr' else ends
     if _first_says(lambda: _found(out, 'pretrain.ckpt', inputs, same, compact=compact, licence=licence)): return out
-    learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init, vectors), Path(f'{out}.run')
+    learn, run = _new_learner(corpus, valid, f'{out}.run', size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init, vectors, cell, (alpha, beta)), Path(f'{out}.run')
     clock.watch(learn)
     fit = partial(learn.fit, lr, val_steps=1000, accumulate=accumulate, progress=progress, inputs=inputs)
     if schedule == 'endless': _go_on(fit, learn, run, clock, **ends)
-    else: fit(schedule=partial(transfer.stlr_factor, cut_frac=.05), checkpoint=run/'pretrain.ckpt', **_end(learn, **ends), **clock.for_fit())
+    else: fit(schedule=partial(transfer.stlr_factor, cut_frac=.05), checkpoint=run/'pretrain.ckpt', **_end(learn, accumulate, **ends), **clock.for_fit())
     return _finish(out, learn, corpus, direction, inputs, licence=licence, compact=compact, seconds=clock.last_look(),
-                   recipe=dict(options, **ends | dict(minutes=learn.minutes if schedule == 'stlr' else minutes), schedule=schedule, vectors=vectors is not None, init=init and str(init), precision=learn.precision))
+                   recipe=dict(options, **ends | dict(minutes=learn.minutes if schedule == 'stlr' else minutes), schedule=schedule, vectors=vectors and repr(vectors), init=init and str(init), precision=learn.precision))
 
 # %% ../nbs/05a_learner.ipynb #38863fe5
 class _Budget:
@@ -853,7 +861,7 @@ def _words_a_step(learn, accumulate):
     "Mean number of words that a step of the first epoch learns from, over all ranks."
     return (len(learn.data.trn_dl.nums) - 1) / _steps(learn, [0], accumulate)[0]
 
-def _end(learn, epochs, minutes, tokens, accumulate=1):
+def _end(learn, accumulate, epochs, minutes, tokens):
     "Arguments of `fit` that say when a run is over."
     if tokens: return dict(n_cycle=None, steps=max(1, round(tokens / _words_a_step(learn, accumulate))))
     return dict(n_cycle=None) if minutes and epochs is None else dict(n_cycle=epochs or 1)
@@ -883,21 +891,24 @@ def _decides(verb, corpus, valid, direction, precision, **options):
     return dict(verb=verb, corpus=corpus.content, vocab=corpus.vocab.hash, tokenizer=hashlib.sha256(json.dumps(corpus.meta['tokenizer'], sort_keys=True).encode()).hexdigest()[:16],
                 valid=valid and valid.content, direction=direction, products=str(products), ranks=ranks()[1], **{k: describe(v) for k, v in options.items()})
 
-def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init=None, vectors=None):
+def _new_learner(corpus, valid, run, size, direction, bs, bptt, drop_mult, sampled, clip, seed, precision, init=None, vectors=None, cell='lstm', penalties=(2., 1.)):
     "A learner on `corpus` whose model is new, or goes on from `init`."
     (em, nh, nl), (trn, val), back = _size(size), _streams(corpus, valid), direction == 'bwd'
     md = LanguageModelData(run, 1, len(corpus.vocab), LanguageModelLoader(trn, bs, bptt, back, seed=seed), LanguageModelLoader(val, bs, bptt, back))
     torch.manual_seed(seed)
-    model = get_language_model(md.n_tok, em, nh, nl, **scaled_drops(drop_mult))
+    model = get_language_model(md.n_tok, em, nh, nl, cell=cell, **scaled_drops(drop_mult))
     if init: model = _continued(init, direction, corpus, model)
     else: _begin(model, corpus, seed, vectors)
-    return LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed, precision=precision)
+    reg_fn = seq2seq_reg if penalties == (2., 1.) else partial(seq2seq_reg, alpha=penalties[0], beta=penalties[1])
+    return LanguageModelLearner(model, md, sampled=sampled, val_tokens=50_000, clip=clip, seed=seed, precision=precision, reg_fn=reg_fn)
 
 # %% ../nbs/05a_learner.ipynb #c84
 def _continued(init, direction, corpus, model):
     "`model` filled with the weights of a folder that has the same vocabulary and shape."
     weights, config, vocab = transfer.load_model(init, direction)
     if vocab.hash != corpus.vocab.hash: raise InputError(f'{init}: its vocabulary is not that of {corpus.folder}; prepare the corpus with vocab={init}/vocab.json')
+    cell = transfer.arch_of(weights)['cell']
+    if cell != model[0].cell: raise InputError(f"{init}: its cell is {cell!r}, yours is {model[0].cell!r}; give cell={cell!r} to go on from it")
     return transfer.load_weights(model, weights)
 
 # %% ../nbs/05a_learner.ipynb #e86255f4

@@ -19,7 +19,7 @@ from .checks import checked
 # %% ../nbs/06b_serve.ipynb #5e00b002
 def _sigmoid(x): return .5 + .5 * np.tanh(.5 * x)
 
-def _layer(x, h, c, W, U, b):
+def _lstm_layer(x, h, c, W, U, b):
     "One LSTM layer over a piece (words, texts, d): its states, and the last h and c."
     states = []
     for z in x @ W.T + b:
@@ -29,14 +29,38 @@ def _layer(x, h, c, W, U, b):
         states.append(h)
     return np.stack(states), h, c
 
+def _qrnn_layer(x, last, c, W, b):
+    "One QRNN layer over a piece (words, texts, d): its states, and the last input and c."
+    seen = x if W.shape[1] == x.shape[2] else np.concatenate([x, np.concatenate([last[None], x[:-1]])], 2)
+    z, f, o = np.split(seen @ W.T + b, 3, axis=2)
+    z, f, cs = np.tanh(z), _sigmoid(f), []
+    for z_t, f_t in zip(z, f):
+        c = f_t * c + (1 - f_t) * z_t
+        cs.append(c)
+    return _sigmoid(o) * np.stack(cs), x[-1], c
+
 # %% ../nbs/06b_serve.ipynb #5e00b00c
+def _depth(w): return len({k.split('.')[2] for k in w if k.startswith('0.rnns.')}) # layers
+
+def _recurrent(w, l, width):
+    "What reads layer `l`, which takes `width` numbers a word: a function, its arrays, the widths of its state."
+    if f'0.rnns.{l}.lin.weight' in w:
+        W, b = (w[f'0.rnns.{l}.lin.{k}'] for k in ('weight', 'bias'))
+        return _qrnn_layer, (W, b), (width, len(b) // 3)
+    W, U, b, b2 = (w[f'0.rnns.{l}.{k}_l0'] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'))
+    return _lstm_layer, (W, U, b + b2), (U.shape[1],) * 2
+
 def _states(w, x):
     "The last layer's states for words (words, texts), piece by piece: (first word, (words, texts, d))."
-    layers = [[w[f'0.rnns.{l}.{k}_l0'] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')] for l in range(sum(k.endswith('weight_hh_l0') for k in w))]
-    hc = [[np.zeros((x.shape[1], U.shape[1]), np.float32)] * 2 for _, U, *_ in layers]
+    layers, state, width = [], [], w['0.encoder.weight'].shape[1]
+    for l in range(_depth(w)):
+        read, arrays, widths = _recurrent(w, l, width)
+        layers.append((read, arrays))
+        state.append([np.zeros((x.shape[1], d), np.float32) for d in widths])
+        width = widths[1]
     for a in range(0, len(x), 64):
         out = w['0.encoder.weight'][x[a:a + 64]]
-        for l, (W, U, b, b2) in enumerate(layers): out, *hc[l] = _layer(out, *hc[l], W, U, b + b2)
+        for l, (read, arrays) in enumerate(layers): out, *state[l] = read(out, *state[l], *arrays)
         yield a, out
 
 # %% ../nbs/06b_serve.ipynb #5e00b004
@@ -133,6 +157,10 @@ def _gates(w):
     i, f, g, o = np.split(w, 4)
     return np.concatenate([i, o, f, g])[None]
 
+def _carry(g, name):
+    "A part of the state at a piece's end, before that of the texts that have ended."
+    g.add('Concat', [f'{name}_end', g.rows(name, 'alive', 'all_rows', 1, f'{name}_rest')], f'{name}_out', axis=1)
+
 def _lstm(g, w, l, x, n, int8):
     "One layer over a piece of the texts; returns its states (words, texts, d)."
     p = {k: w[f'0.rnns.{l}.{k}_l0'] for k in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')}
@@ -146,19 +174,66 @@ def _lstm(g, w, l, x, n, int8):
             m8.append(g.const(f'{k}{l}', np.ascontiguousarray(q.T)[None]))
             scales += [g.const(f'{k}{l}_scale', s.T), g.const(f'{k}{l}_zero', np.zeros_like(s.T, dtype=np.int8))]
         g.add('DynamicQuantizeLSTM', [x, *m8, B, n, *start, '', *scales], *end, domain='com.microsoft', **size)
-    for s in 'hc': g.add('Concat', [f'{s}{l}_end', g.rows(f'{s}{l}', 'alive', 'all_rows', 1, f'{s}{l}_rest')], f'{s}{l}_out', axis=1)
+    for s in 'hc': _carry(g, f'{s}{l}')
     return g.add('Squeeze', [f'out{l}', 'axis1'], f'states{l}')
+
+# %% ../nbs/06b_serve.ipynb #06bq0002
+def _steps(g, l, f, write, c, width):
+    "The states c of a QRNN layer over a piece."
+    H = g.onnx.helper
+    info = [H.make_tensor_value_info(f'{k}{l}_t', 1, ['rows', width]) for k in ('c', 'f', 'w', 'cf', 'next', 'seen')]
+    nodes = [H.make_node('Mul', [f'c{l}_t', f'f{l}_t'], [f'cf{l}_t']), H.make_node('Add', [f'cf{l}_t', f'w{l}_t'], [f'next{l}_t']), H.make_node('Identity', [f'next{l}_t'], [f'seen{l}_t'])]
+    body = H.make_graph(nodes, f'step{l}', info[:3], info[4:])
+    g.add('Scan', [c, f, write], f'c{l}_last', f'cs{l}', body=body, num_scan_inputs=2)
+    return f'cs{l}'
+
+def _with_the_word_before(g, l, x):
+    "Each word's input beside that of the word before it."
+    before = g.add('Concat', [g.rows(f'x{l}', 'none', 'alive', 1, f'x{l}_of'), g.rows(x, 'none', g.const('last_row', [-1]), 0, f'x{l}_but_last')], f'x{l}_before', axis=0)
+    g.rows(x, 'last_row', 'all_rows', 0, f'x{l}_end')
+    _carry(g, f'x{l}')
+    return g.add('Concat', [x, before], f'x{l}_seen', axis=2)
+
+def _qrnn(g, w, l, x, int8):
+    "One layer over a piece of the texts; returns its states (words, texts, d)."
+    W, b = (w[f'0.rnns.{l}.lin.{k}'] for k in ('weight', 'bias'))
+    if f'x{l}' in _carried(w): x = _with_the_word_before(g, l, x)
+    if not int8: y = g.add('Add', [g.add('MatMul', [x, g.const(f'W{l}', np.ascontiguousarray(W.T))], f'product{l}'), g.const(f'b{l}_gates', b)], f'gates{l}')
+    else:
+        q, s = int8_rows(W, 63)
+        m8 = [g.const(f'W{l}', np.ascontiguousarray(q.T)), g.const(f'W{l}_scale', s[:, 0]), g.const(f'W{l}_zero', np.zeros(len(s), np.int8)), g.const(f'b{l}_gates', b)]
+        y = g.add('DynamicQuantizeMatMul', [x, *m8], f'gates{l}', domain='com.microsoft')
+    g.add('Split', [y], f'z{l}_raw', f'f{l}_raw', f'o{l}_raw', axis=2, num_outputs=3)
+    f, o = (g.add('Sigmoid', [f'{k}{l}_raw'], f'{k}{l}') for k in 'fo')
+    write = g.add('Mul', [g.add('Sub', [g.const('one_float', np.float32(1)), f], f'write{l}'), g.add('Tanh', [f'z{l}_raw'], f'z{l}')], f'w{l}')
+    c = g.add('Squeeze', [g.rows(f'c{l}', 'none', 'alive', 1, f'c{l}_of'), 'axis0'], f'c{l}_first')
+    cs = _steps(g, l, f, write, c, len(b) // 3)
+    g.add('Unsqueeze', [f'c{l}_last', 'axis0'], f'c{l}_end')
+    _carry(g, f'c{l}')
+    return g.add('Mul', [o, cs], f'states{l}')
+
+def _carried(w):
+    "Name and width of all that the layers carry from piece to piece."
+    out, width = {}, w['0.encoder.weight'].shape[1]
+    for l in range(_depth(w)):
+        read, (W, *_), (first, width_out) = _recurrent(w, l, width)
+        if read is _lstm_layer: out |= {f'h{l}': first}
+        elif W.shape[1] > width: out |= {f'x{l}': first}
+        out[f'c{l}'] = width = width_out
+    return out
 
 # %% ../nbs/06b_serve.ipynb #5e00a018
 def _pool(g, x, left, max_seq, query):
-    "Maximum and weighted sum so far of each text; the rows that have ended stay as they are."
+    "Last state, maximum and weighted sum so far of each text; the rows that have ended stay as they are."
     t = g.add('Unsqueeze', [g.add('Range', ['zero', g.add('Squeeze', ['piece'], 'piece0'), g.const('one', 1)], 'range'), 'axis1'], 'position')
+    end = g.add('Unsqueeze', [g.add('Equal', [t, g.add('Sub', [left, 'one'], 'end')], 'at_end'), g.const('axis2', [2])], 'at_end3')
+    ended = g.add('ReduceSum', [g.add('Where', [end, x, g.const('nothing', np.float32(0))], 'end_states'), 'axis0'], 'ended', keepdims=0)
     keep = g.add('Less', [t, left], 'before_end')
     if max_seq is not None:
         keep = g.add('And', [keep, g.add('GreaterOrEqual', [t, g.add('Sub', [left, g.const('max_seq', max_seq)], 'start')], 'after_start')], 'kept')
-    keep = g.add('Unsqueeze', [keep, g.const('axis2', [2])], 'kept3')
-    had = {k: g.rows(k, 'none', 'alive', 0, f'{k}_of') for k in ('top', 'sum', 'mass', 'peak')}
-    new = {'top': g.add('Max', [had['top'], g.add('ReduceMax', [g.add('Where', [keep, x, 'low'], 'masked'), 'axis0'], 'piece_top', keepdims=0)], 'top_end')}
+    keep = g.add('Unsqueeze', [keep, 'axis2'], 'kept3')
+    had = {k: g.rows(k, 'none', 'alive', 0, f'{k}_of') for k in ('last', 'top', 'sum', 'mass', 'peak')}
+    new = {'last': g.add('Add', [had['last'], ended], 'last_end'), 'top': g.add('Max', [had['top'], g.add('ReduceMax', [g.add('Where', [keep, x, 'low'], 'masked'), 'axis0'], 'piece_top', keepdims=0)], 'top_end')}
     g.add('Cast', [keep], 'kept_float', to=1)
     weight, fade = _attention(g, x, keep, had['peak'], query) if query is not None else ('kept_float', None)
     for k, v in (('mass', weight), ('sum', g.add('Mul', [x, weight], 'weighted'))):
@@ -186,7 +261,7 @@ def _piece(constants, w, n_layers, head, int8):
     words = g.rows(g.rows('sorted', 'a', 'a_out', 0, 'next'), 'none', 'alive', 1, 'piece_ids')
     g.add('Gather', [g.add('Shape', [words], 'piece_shape'), g.const('axis0', [0])], 'piece')
     x = _vectors(g, w['0.encoder.weight'], words, int8)
-    for l in range(n_layers): x = _lstm(g, w, l, x, n32, int8)
+    for l in range(n_layers): x = _qrnn(g, w, l, x, int8) if f'0.rnns.{l}.lin.weight' in w else _lstm(g, w, l, x, n32, int8)
     _pool(g, x, left, head['max_seq'], w.get('1.query'))
     g.add('Squeeze', [g.add('Less', ['a_out', 'longest'], 'more1')], 'more_out')
     return g
@@ -194,24 +269,22 @@ def _piece(constants, w, n_layers, head, int8):
 # %% ../nbs/06b_serve.ipynb #5e00a01e
 def _loop(g, w, head, int8):
     "All texts, piece by piece; returns last state, maximum and mean (texts, 3d), zeros for an empty text."
-    H, L, D = g.onnx.helper, sum(k.endswith('weight_hh_l0') for k in w), w['0.encoder.weight'].shape[1]
-    widths = [w[f'0.rnns.{l}.weight_hh_l0'].shape[1] for l in range(L)]
+    H, D = g.onnx.helper, w['0.encoder.weight'].shape[1]
     for k, v in dict(axis0=[0], axis1=[1], none=[0], zero=0, all_rows=[2**31 - 1], step=[32], low=np.float32(-1e30)).items(): g.const(k, v)
-    body = _piece(g.constants, w, L, head, int8)
+    body = _piece(g.constants, w, _depth(w), head, int8)
     g.add('ReduceMax', ['n', 'axis0'], 'longest', keepdims=1)
     g.add('Squeeze', [g.add('Less', ['none', 'longest'], 'some_word')], 'begins')
     fill = lambda name, v, *shape: g.add('Expand', [g.const(f'{name}_0', np.full(shape[-1:], v, np.float32)), g.add('Concat', [s if isinstance(s, str) else g.const(f'size{s}', [s]) for s in shape], f'{name}_shape', axis=0)], f'{name}_start')
     g.add('Shape', ['n'], 'texts')
-    start = {'a': 'none', 'top': fill('top', -1e30, 'texts', D), 'sum': fill('sum', 0, 'texts', D), 'mass': fill('mass', 0, 'texts', 1), 'peak': fill('peak', -1e30, 'texts', 1)}
-    start |= {f'{s}{l}': fill(f'{s}{l}', 0, 1, 'texts', d) for l, d in enumerate(widths) for s in 'hc'}
+    start = {'a': 'none', 'last': fill('last', 0, 'texts', D), 'top': fill('top', -1e30, 'texts', D), 'sum': fill('sum', 0, 'texts', D), 'mass': fill('mass', 0, 'texts', 1), 'peak': fill('peak', -1e30, 'texts', 1)}
+    start |= {name: fill(name, 0, 1, 'texts', d) for name, d in _carried(w).items()}
     info = lambda name: H.make_tensor_value_info(name, 7 if name[0] == 'a' else 1, None)
     graph = H.make_graph(body.nodes, 'piece', [H.make_tensor_value_info('i', 7, []), H.make_tensor_value_info('more', 9, []), *map(info, start)],
                          [H.make_tensor_value_info('more_out', 9, []), *(info(f'{k}_out') for k in start)])
     g.add('Loop', ['', 'begins', *start.values()], *(f'{k}_found' for k in start), body=graph)
     mean = g.add('Div', ['sum_found', g.add('Max', ['mass_found', g.const('tiny', np.float32(1e-9))], 'mass_safe')], 'mean')
     some = g.add('Cast', [g.add('Unsqueeze', [g.add('Greater', ['n', 'none'], 'some'), 'axis1'], 'some1')], 'some_float', to=1)
-    last = g.add('Squeeze', [f'h{L - 1}_found', 'axis0'], 'last')
-    return g.add('Mul', [g.add('Concat', [last, 'top_found', mean], 'all', axis=1), some], 'features')
+    return g.add('Mul', [g.add('Concat', ['last_found', 'top_found', mean], 'all', axis=1), some], 'features')
 
 # %% ../nbs/06b_serve.ipynb #5e00a020
 def _head(g, w, x, n_blocks):
@@ -227,7 +300,7 @@ def to_onnx(
     weights:dict, # name → array, a classifier's
     head:dict, # its `head`: max_seq, layers, kind
     temperature:float=1., # divides the logits
-    int8:bool=False, # word vectors and LSTM as 8-bit integers
+    int8:bool=False, # word vectors and recurrent layers as 8-bit integers
 ): # onnx.ModelProto: ids (texts, words) and lengths (texts,), both int64 → probabilities (texts, classes)
     "A trained network as an ONNX graph of dynamic numbers of texts and words."
     g, w = _Graph(), {k: np.asarray(v, np.float32) for k, v in weights.items()}
@@ -251,7 +324,7 @@ def export(
     model, # folder of a classifier, a list of folders to be averaged, or a fitted `ULMFiTClassifier`
     folder, # where; replaced as a whole if it holds an export
     format:str='onnx', # the only one
-    int8:bool=False, # 8-bit integers for word vectors and LSTM
+    int8:bool=False, # 8-bit integers for word vectors and recurrent layers
 ) -> Path: # the folder
     "Write a classifier in a form that answers without PyTorch."
     from ulmfit_nb.formats import _replacing, check_out
