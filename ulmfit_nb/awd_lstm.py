@@ -16,7 +16,7 @@ from pathlib import Path
 # %% ../nbs/03_awd_lstm.ipynb #c4
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from fastcore.basics import patch
+from .checks import patch
 
 # %% ../nbs/03_awd_lstm.ipynb #c14
 def dropout_mask(

@@ -16,7 +16,6 @@ from pathlib import Path
 # %% ../nbs/06_classifier.ipynb #c4
 import numpy as np, pandas as pd, torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .fixup import InputError
 from .awd_lstm import Masks, RNN_Encoder, SequentialRNN, seq2seq_reg
@@ -25,7 +24,7 @@ from . import transfer
 
 # %% ../nbs/06_classifier.ipynb #06ai0001
 from .fixup import as_path
-from .checks import Bound, checked, fingerprint, whole_number
+from .checks import Bound, checked, fingerprint, patch, whole_number
 
 # %% ../nbs/06_classifier.ipynb #c8
 class TextDataset:

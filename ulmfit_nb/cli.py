@@ -8,7 +8,7 @@ __all__ = ['READERS', 'VERBS', 'OPTIONS_OF', 'HIDDEN', 'PLACES', 'EXAMPLES', 'QU
            'predict']
 
 # %% ../nbs/08_cli.ipynb #c3
-import base64, contextlib, difflib, html, importlib, inspect, io, itertools, json, math, os, re, shlex, shutil, sys, textwrap, time, warnings
+import base64, contextlib, difflib, html, importlib, inspect, io, itertools, json, math, os, re, shlex, shutil, sys, textwrap, time, tokenize, warnings
 from functools import partial
 from pathlib import Path
 from types import NoneType, SimpleNamespace
@@ -153,11 +153,21 @@ def _with_options(f, *sources, but=(), places=()):
     return spelt
 
 def _docs(f):
-    "The comment of each parameter."
-    from fastcore.docments import docments
+    "The comment of each parameter, as it stands in the source."
     out = {}
     for g in getattr(f, 'sources', (f,)):
-        for k, v in docments(g).items(): out.setdefault(k, v)
+        for k, v in _comments(inspect.unwrap(g)).items(): out.setdefault(k, v)
+    return out
+
+def _comments(f):
+    "The parameters of a function, or the fields of a dataclass, with what is said behind them on their line."
+    out, name, inside = dict.fromkeys(inspect.signature(f).parameters), None, False
+    for token in tokenize.generate_tokens(io.StringIO(textwrap.dedent(inspect.getsource(f))).readline):
+        if token.type == tokenize.NAME and name is None: name = token.string
+        if token.type == tokenize.COMMENT and name in out and out[name] is None: out[name] = token.string.lstrip('# ')
+        if token.type in (tokenize.NL, tokenize.NEWLINE): name = None
+        if token.type == tokenize.NEWLINE and inspect.isfunction(f) and inside: break # the signature is over
+        inside |= token.string == 'def'
     return out
 
 # %% ../nbs/08_cli.ipynb #c22

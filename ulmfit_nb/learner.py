@@ -20,9 +20,9 @@ import numpy as np, pandas as pd, torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
-from fastcore.basics import patch
 from .fixup import InputError, as_path
-from .checks import check_options, checked, describe, differences, fingerprint, notice, whole_number
+from .checks import check_options, checked, describe, differences, fingerprint, notice, patch, whole_number
+from .tokenize import StoredTokenizer
 from .vocab import Corpus, prepare, text_hash
 from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
@@ -675,7 +675,8 @@ def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
     rank, world = ranks()
     if rank: dist.barrier()
     corpus = _prepared(corpus, f'{run}/corpus', tokenizer=tokenizer, lang=lang, max_vocab=max_vocab, progress=progress)
-    if valid is not None: valid = _prepared(valid, f'{run}/valid', tokenizer=corpus.tokenizer, vocab=corpus.vocab, progress=progress)
+    valid = _corpus_or_text(valid)
+    if valid is not None and not isinstance(valid, Corpus): valid = _prepared(valid, f'{run}/valid', tokenizer=corpus.tokenizer, vocab=corpus.vocab, progress=progress)
     if world > 1 and not rank: dist.barrier()
     return corpus, valid
 
@@ -800,7 +801,7 @@ def _finish(out, learn, corpus, direction, inputs, recipe, compact=False, licenc
     config = dict(kind='lm', direction=direction, inputs=inputs, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
                   rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat())
     if ranks()[0] == 0:
-        transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=corpus.tokenizer)
+        transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=StoredTokenizer(corpus.meta['tokenizer'], corpus.folder))
         learn.sched.write(Path(f'{out}.run')/'log.jsonl')
         learn.sched.write(Path(out)/'log.jsonl', every=10)
     if ranks()[1] > 1: dist.barrier()

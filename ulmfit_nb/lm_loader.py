@@ -13,10 +13,9 @@ import copy, math
 import numpy as np, torch
 import torch.nn.functional as F
 import torch.distributed as dist
-from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .fixup import InputError
-from .checks import Bound, checked, fingerprint, fraction
+from .checks import Bound, checked, fingerprint, fraction, patch
 from .awd_lstm import nll_and_hits
 
 # %% ../nbs/04_lm_loader.ipynb #c9

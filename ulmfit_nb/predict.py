@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
-from fastcore.basics import patch
 from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, class_finder, class_ids, iter_lines, iter_standard, load_standard, open_text, table_ending, write_standard
 from .tokenize import tokenizer_from_config
 from .vocab import Vocab, prepare
@@ -30,7 +29,7 @@ from . import transfer
 
 # %% ../nbs/06a_predict.ipynb #06ai0003
 from .fixup import as_path
-from .checks import Bound, check_call, check_options, checked, describe, differences, notice, whole_number
+from .checks import Bound, check_call, check_options, checked, describe, differences, notice, patch, whole_number
 from .formats import check_out
 
 # %% ../nbs/06a_predict.ipynb #c21

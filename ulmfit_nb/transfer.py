@@ -18,11 +18,10 @@ from itertools import repeat
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from torch import nn
-from fastcore.basics import patch
 
 # %% ../nbs/05_transfer.ipynb #d49f885b
 from .fixup import InputError
-from .checks import checked
+from .checks import checked, patch
 from .vocab import Vocab
 from .formats import *
 from .formats import _need_embedding, _tied
