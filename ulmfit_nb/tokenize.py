@@ -940,7 +940,7 @@ def sample(self:SubwordTokenizer,
 # %% ../nbs/01_tokenize.ipynb #6834ad47
 def tokenizer_from_config(
     config:dict, # from a tokenizer's `config`
-    folder=None, # where spm.model lies, for subwords
+    folder=None, # where spm.model lies, for subwords, or its bytes
     newest:bool=False, # with the newest text rules in place of those it had? For a model that will learn from new text
 ): # Tokenizer or SubwordTokenizer that cuts as before
     "Build a tokenizer again."
@@ -957,7 +957,7 @@ def tokenizer_from_config(
 
 # %% ../nbs/01_tokenize.ipynb #n5704ed01
 def _subword_model(config, folder): # bytes of the very model that a config describes
-    model = _model_bytes(Path(folder or '.'))
+    model = folder if isinstance(folder, bytes) else _model_bytes(Path(folder or '.'))
     if _model_hash(model) != config['model_hash']: raise InputError(f'{folder}: spm.model is not the one that was trained with')
     return model
 
@@ -969,6 +969,10 @@ class StoredTokenizer:
     ):
         self.config = config
         if config.get('kind') == 'subword': self.model = _subword_model(config, folder)
+
+    def build(self):
+        "The tokenizer itself."
+        return tokenizer_from_config(self.config, getattr(self, 'model', None))
 
 # %% ../nbs/01_tokenize.ipynb #5298605a
 @patch(cls_method=True)
