@@ -431,7 +431,7 @@ class _SlicedCE(torch.autograd.Function):
     @staticmethod
     def forward(ctx, h, W, b, y, step):
         need, n, kind = any(ctx.needs_input_grad), len(y), h.device.type
-        ctx.types = [t.dtype for t in (h, W, b) if t is not None]
+        ctx.kind, ctx.types = kind, [t.dtype for t in (h, W, b) if t is not None]
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
         gs = gh, gW, gb = [torch.zeros_like(t, dtype=torch.float32) if need and t is not None else None for t in (h, W, b)]
         hl, Wl, bl = (t if t is None else t.to(low) for t in (h, W, b))
@@ -460,7 +460,7 @@ class _SlicedCE(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
-        scaled = ctx.saved_tensors if g.device.type == 'cpu' and g == 1 else [g * t for t in ctx.saved_tensors]
+        scaled = ctx.saved_tensors if ctx.kind == 'cpu' and g == 1 else [g * t for t in ctx.saved_tensors]
         gh, gW, *gb = [t.to(dtype) for t, dtype in zip(scaled, ctx.types)]
         return gh, gW, gb[0] if gb else None, None, None
 
