@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CELLS', 'dropout_mask', 'LockedDropout', 'EmbeddingDropout', 'WeightDropLSTM', 'QRNNLayer', 'check_cell',
            'recurrent_layers', 'Masks', 'RNN_Encoder', 'LinearDecoder', 'SequentialRNN', 'get_language_model',
-           'n_params', 'seq2seq_reg', 'linear_cross_entropy', 'keep_probs', 'sampled_cross_entropy', 'lm_loss',
-           'nll_and_hits', 'generate']
+           'n_params', 'seq2seq_reg', 'linear_cross_entropy', 'keep_probs', 'sampled_cross_entropy', 'sample_slots',
+           'lm_loss', 'nll_and_hits', 'generate']
 
 # %% ../nbs/03_awd_lstm.ipynb #c3
 import math, platform
@@ -17,7 +17,7 @@ from pathlib import Path
 # %% ../nbs/03_awd_lstm.ipynb #c4
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from fastcore.basics import patch
+from .checks import patch
 
 # %% ../nbs/03_awd_lstm.ipynb #03q00001
 from torch.autograd.function import once_differentiable
@@ -101,10 +101,24 @@ class WeightDropLSTM(nn.Module):
         mask = self.mask() if mask is None and not answer else mask
         U = self.weight_hh_l0 if mask is None else self.weight_hh_l0 * mask
         weights = [self.weight_ih_l0, U, self.bias_ih_l0, self.bias_hh_l0]
+        if x.device.type == 'cuda': return _lstm_on_gpu(x, hidden, weights)
         out, h, c = torch.lstm(x, hidden, weights, True, 1, 0., self.training and not answer, False, False)
         return out, (h, c)
 
     def extra_repr(self): return f'{self.n_in}, {self.n_hid}, p={self.p}'
+
+# %% ../nbs/03_awd_lstm.ipynb #03g00002
+def _lstm_on_gpu(x, hidden, weights):
+    "One LSTM layer by cuDNN, in the number type that autocast names, else in that of `x`."
+    low = torch.get_autocast_dtype('cuda') if torch.is_autocast_enabled('cuda') else x.dtype
+    with torch.autocast('cuda', enabled=False):
+        room = weights[0].new_zeros(1024) # behind the weights: cuDNN may ask for a little more than they take
+        flat = torch.cat([*(w.flatten() for w in weights), room]).to(low)
+        *parts, _ = flat.split([w.numel() for w in [*weights, room]])
+        weights = [part.view_as(w) for part, w in zip(parts, weights)]
+        hidden = tuple(s.to(low).contiguous() for s in hidden)
+        out, h, c = torch.lstm(x.to(low), hidden, weights, True, 1, 0., torch.is_grad_enabled(), False, False)
+    return out, (h, c)
 
 # %% ../nbs/03_awd_lstm.ipynb #03q00005
 class _Scan(torch.autograd.Function):
@@ -387,10 +401,17 @@ def _linear(
 def _slice_probs(z, y):
     "Turn scores `z` (k, V) into probabilities minus one-hot targets, in place; returns the summed loss."
     z_y, m = z.gather(1, y[:, None]).float(), z.amax(1, keepdim=True)
-    s = z.sub_(m).exp_().sum(1, keepdim=True).float()
+    s = z.sub_(m).exp_().sum(1, keepdim=True, dtype=torch.float32)
     z.mul_((1 / s).to(z.dtype))
     z[torch.arange(len(y), device=y.device), y] -= 1
     return (m.float() + s.log() - z_y).sum()
+
+def _softmax_probs(z, y, counts):
+    "The same by PyTorch's softmax, in half the passes; `counts` (k, 1) is 1 where a position counts and 0 where not. The log of the sum is read off the likeliest word."
+    p, (m, top) = z.softmax(1), z.max(1, keepdim=True)
+    nll = m.float() - p.gather(1, top).float().log() - z.gather(1, y[:, None]).float()
+    p[torch.arange(len(y), device=y.device), y] -= 1
+    return p, (nll * counts).sum()
 
 # %% ../nbs/03_awd_lstm.ipynb #03f1a006
 def _scores(h, W, b, out):
@@ -410,28 +431,37 @@ class _SlicedCE(torch.autograd.Function):
     @staticmethod
     def forward(ctx, h, W, b, y, step):
         need, n, kind = any(ctx.needs_input_grad), len(y), h.device.type
+        ctx.kind, ctx.types = kind, [t.dtype for t in (h, W, b) if t is not None]
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
         gs = gh, gW, gb = [torch.zeros_like(t, dtype=torch.float32) if need and t is not None else None for t in (h, W, b)]
         hl, Wl, bl = (t if t is None else t.to(low) for t in (h, W, b))
         loss, fast, room = h.new_zeros((), dtype=torch.float32), _fast(hl), None
+        soft = kind != 'cpu' or low == torch.float16
+        if soft:
+            counts, y = (y >= 0)[:, None].to(low), y.clamp(min=0)
+            n = counts.sum(dtype=torch.float32).clamp(min=1) # stays on the device: nobody waits for it
         with torch.autocast(kind, enabled=False):
-            for s in range(0, n, step):
-                hs = hl[s:s+step]
+            for s in range(0, len(y), step):
+                hs, ys = hl[s:s+step], y[s:s+step]
                 again = fast and len(hs) == step
                 if not again and room is None: room = Wl.new_empty(len(hs), len(W))
                 p = _scores(hs, Wl, bl, None if again else room[:len(hs)])
-                loss += _slice_probs(p, y[s:s+step])
+                if soft: p, part = _softmax_probs(p, ys, counts[s:s+step])
+                else: part = _slice_probs(p, ys)
+                loss += part
                 if not need: continue
                 gh[s:s+step] = _linear(p, Wl.T, again=again)
-                _add_outer(gW, p, hs, again)
-                if b is not None: gb += p.sum(0)
+                _add_outer(gW, p, hs * counts[s:s+step] if soft else hs, again)
+                if b is not None: gb += (p.T @ counts[s:s+step])[:, 0] if soft else p.sum(0)
                 del p
-        ctx.save_for_backward(*(g.div_(n).to(t.dtype) for g, t in zip(gs, (h, W, b)) if g is not None))
+        if soft and need: gh *= counts
+        ctx.save_for_backward(*(g.div_(n) for g in gs if g is not None)) # float32, until the loss scale is in
         return loss / n
 
     @staticmethod
     def backward(ctx, g):
-        gh, gW, *gb = ctx.saved_tensors if g == 1 else [g * t for t in ctx.saved_tensors]
+        scaled = ctx.saved_tensors if ctx.kind == 'cpu' and g == 1 else [g * t for t in ctx.saved_tensors]
+        gh, gW, *gb = [t.to(dtype) for t, dtype in zip(scaled, ctx.types)]
         return gh, gW, gb[0] if gb else None, None, None
 
 # %% ../nbs/03_awd_lstm.ipynb #c64
@@ -439,14 +469,25 @@ def linear_cross_entropy(
     h:Tensor, # states, (..., d)
     W:Tensor, # word vectors, (V, d)
     b:Tensor|None, # a bias per word, (V,), or None
-    y:Tensor, # the right words, same leading shape as `h`
-    step:int|None=None, # positions per slice, whose scores are held together; None: equal slices of at most 128 MB, or 512 where that is faster
+    y:Tensor, # the right words, same leading shape as `h`; negative: the position does not count
+    step:int|None=None, # positions per slice, whose scores are held together; None: equal slices of at most 128 MB (more on a GPU), or 512 where that is faster
 ) -> Tensor: # mean loss in nats (0-dim)
     "Exact cross-entropy of `softmax(h W' + b)` against `y`, computed in slices of positions."
-    h, y = h.reshape(-1, h.shape[-1]), y.reshape(-1)
-    most = max(1, 2**25 // len(W))
+    h, y = _counted(h, y)
+    most = max(1, _room(h.device) // len(W))
     if step is None: step = min(512, most) if _fast(h) else -(-len(y) // -(-len(y) // most))
     return _SlicedCE.apply(h, W, b, y, step)
+
+def _counted(h, y):
+    "States and words in a line; on a CPU without those that do not count, which a GPU would have to be waited for."
+    h, y = h.reshape(-1, h.shape[-1]), y.reshape(-1)
+    keep = y >= 0
+    return (h, y) if y.device.type != 'cpu' or keep.all() else (h[keep], y[keep])
+
+def _room(device):
+    "How many scores a slice may hold: on a GPU, what fills a 64th of its memory in 4-byte numbers, within limits."
+    if device.type != 'cuda': return 2**25
+    return min(2**28, max(2**25, torch.cuda.get_device_properties(device).total_memory // 256))
 
 # %% ../nbs/03_awd_lstm.ipynb #c70
 def keep_probs(
@@ -469,13 +510,16 @@ def sampled_cross_entropy(
     h:Tensor, # states, (..., d)
     W:Tensor, # word vectors, (V, d)
     b:Tensor|None, # a bias per word, (V,), or None
-    y:Tensor, # the right words, same leading shape as `h`
+    y:Tensor, # the right words, same leading shape as `h`; negative: the position does not count
     pi:Tensor, # probability of keeping each word, (V,), from `keep_probs`
     gen:torch.Generator|None=None, # source of chance; None: PyTorch's own
+    slots:int|None=None, # room for so many kept words, whatever chance keeps: shapes that a GPU need not be asked for; None: just as many as are kept
 ) -> Tensor: # mean loss in nats (0-dim); its partition sums are unbiased estimates
     "Cross-entropy against a random part of the vocabulary, shared by the batch, weighted by 1/π."
-    h, y = h.reshape(-1, h.shape[-1]), y.reshape(-1)
-    S = (torch.rand(len(pi), generator=gen, device=pi.device) < pi).nonzero()[:, 0]
+    h, y = _counted(h, y)
+    kept = torch.rand(len(pi), generator=gen, device=gen.device if gen else pi.device).to(pi.device) < pi
+    if slots is not None: return _sampled_in_slots(h, W, b, y, pi, kept, slots)
+    S = kept.nonzero()[:, 0]
     z_y = (h * F.embedding(y, W)).sum(1)
     z = F.linear(h, W[S], b[S] if b is not None else None) - pi[S].log()
     if b is not None: z_y = z_y + b[y]
@@ -485,6 +529,28 @@ def sampled_cross_entropy(
     z = z.index_put((hit, col[y[hit]]), z.new_tensor(-math.inf))
     return (torch.logaddexp(z.logsumexp(1), z_y) - z_y).mean()
 
+def _sampled_in_slots(h, W, b, y, pi, kept, slots):
+    "The same loss with the kept words in `slots` places; the places left over, and positions without a word, count for nothing."
+    V, counts, y = len(pi), y >= 0, y.clamp(min=0)
+    col = torch.where(kept, kept.cumsum(0) - 1, slots).clamp(max=slots) # the place of each word; `slots`: none
+    S = col.new_zeros(slots + 1).scatter_(0, col, torch.arange(V, device=col.device))[:slots]
+    filled = torch.arange(slots, device=col.device) < kept.sum()
+    weight = torch.where(filled, -pi[S].log() if b is None else b[S] - pi[S].log(), -math.inf)
+    z, z_y = F.linear(h, W[S]) + weight, (h * F.embedding(y, W)).sum(1)
+    if b is not None: z_y = z_y + b[y]
+    col = col[y]
+    place = col.clamp(max=slots - 1)[:, None]
+    z = z.scatter(1, place, torch.where(col[:, None] < slots, -math.inf, z.gather(1, place)))
+    loss = torch.logaddexp(z.logsumexp(1), z_y) - z_y
+    return torch.where(counts, loss, 0.).sum() / counts.sum().clamp(min=1)
+
+def sample_slots(
+    k:int, # expected number of words kept
+    n_tok:int, # size of the vocabulary
+) -> int: # places that are enough but once in 10^15 draws
+    "Room for a sample of `k` words, eight standard deviations above its mean."
+    return min(n_tok, -(-math.ceil(k + 8 * math.sqrt(k)) // 8) * 8)
+
 # %% ../nbs/03_awd_lstm.ipynb #c76
 def lm_loss(
     model:SequentialRNN, # a language model
@@ -492,14 +558,13 @@ def lm_loss(
     y:Tensor, # the words that follow, (sl, bs); negative where there is none
     pi:Tensor|None=None, # keep-probabilities for a sampled vocabulary; None: exact
     step:int|None=None, # positions per slice of the exact loss; None: as `linear_cross_entropy` has it
+    slots:int|None=None, # room for a sampled vocabulary, as for `sampled_cross_entropy`
 ) -> tuple: # loss in nats (0-dim), last layer dropped (sl, bs, d), last layer raw (sl, bs, d)
     "Next-word loss of `model` on `x` → `y` without the scores of all words at once."
     raw, out = model[0](x)
     dropped, dec = model[1].dropout(out[-1]), model[1].decoder
-    h, keep = dropped, y >= 0
-    if not keep.all(): h, y = dropped[keep], y[keep]
-    if pi is None: loss = linear_cross_entropy(h, dec.weight, dec.bias, y, step)
-    else: loss = sampled_cross_entropy(h, dec.weight, dec.bias, y, pi)
+    if pi is None: loss = linear_cross_entropy(dropped, dec.weight, dec.bias, y, step)
+    else: loss = sampled_cross_entropy(dropped, dec.weight, dec.bias, y, pi, slots=slots)
     return loss, dropped, raw[-1]
 
 # %% ../nbs/03_awd_lstm.ipynb #c79
@@ -509,9 +574,10 @@ def nll_and_hits(
     W:Tensor, # word vectors, (V, d)
     b:Tensor|None, # a bias per word, (V,), or None
     y:Tensor, # the right words, (N,)
-    step:int=512, # positions per slice
+    step:int|None=None, # positions per slice; None: 512, on a GPU as many as `linear_cross_entropy` takes
 ) -> tuple: # loss of each position in nats (N,), whether the top word is right (N,)
     "Loss and top-1 hit of every position, `step` positions at a time."
+    if step is None: step = 512 if h.device.type != 'cuda' else max(1, _room(h.device) // 2 // len(W))
     nll, hit = [], []
     for s in range(0, len(y), step):
         z = _linear(h[s:s+step], W, b, again=s + step <= len(y)).float()
@@ -571,6 +637,6 @@ def generate(
     for _ in range(n):
         scores, hidden = _next_scores(model, x, hidden, banned)
         p = _filter_scores(scores[0] / temperature, top_k, top_p).softmax(0)
-        new.append(torch.multinomial(p, 1, generator=gen).item())
+        new.append(torch.multinomial(p.to(gen.device) if gen else p, 1, generator=gen).item())
         x = torch.tensor([[new[-1]]], device=x.device)
     return new

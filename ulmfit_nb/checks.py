@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BOUNDS', 'Bound', 'whole_number', 'fraction', 'check_options', 'checked', 'bounds_of', 'check_call', 'fingerprint',
-           'describe', 'notice', 'differences']
+           'describe', 'notice', 'differences', 'patch']
 
 # %% ../nbs/00b_checks.ipynb #00b00004
-import hashlib, inspect, math, numbers, operator, sys
+import builtins, hashlib, inspect, math, numbers, operator, sys
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import get_args
@@ -177,3 +177,17 @@ def _flat(inputs):
     out = {}
     for k, v in inputs.items(): out |= _flat(v) if isinstance(v, dict) else {k: v}
     return out
+
+# %% ../nbs/00b_checks.ipynb #00b0001e
+def patch(
+    f=None, # the function; its first argument's annotation is the class
+    as_prop:bool=False, # make it a property
+    cls_method:bool=False, # make it a method of the class itself
+): # what the function's name stood for before, or None
+    "Add a function to the class that its first argument is annotated with."
+    if f is None: return partial(patch, as_prop=as_prop, cls_method=cls_method)
+    cls = next(iter(f.__annotations__.values()), None)
+    if not isinstance(cls, type): raise TypeError(f'@patch: annotate the first argument of {f.__name__} with its class')
+    f.__qualname__ = f'{cls.__name__}.{f.__name__}'
+    setattr(cls, f.__name__, property(f) if as_prop else classmethod(f) if cls_method else f)
+    return vars(sys.modules[f.__module__]).get(f.__name__, getattr(builtins, f.__name__, None))

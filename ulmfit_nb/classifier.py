@@ -16,7 +16,6 @@ from pathlib import Path
 # %% ../nbs/06_classifier.ipynb #c4
 import numpy as np, pandas as pd, torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .fixup import InputError
 from .awd_lstm import Masks, RNN_Encoder, SequentialRNN, seq2seq_reg
@@ -25,7 +24,7 @@ from . import transfer
 
 # %% ../nbs/06_classifier.ipynb #06ai0001
 from .fixup import as_path
-from .checks import Bound, checked, fingerprint, whole_number
+from .checks import Bound, checked, fingerprint, patch, whole_number
 
 # %% ../nbs/06_classifier.ipynb #c8
 class TextDataset:
@@ -196,12 +195,13 @@ def kept(self:MultiBatchRNN,
 def real_lengths(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs), padding behind them
     lengths:Tensor|None=None, # words in each text, if they are known, (bs,)
-) -> Tensor: # (bs,)
+) -> Tensor: # (bs,), on the CPU, where batches are planned
     "Lengths of the texts, read off the padding if need be; an id that is no word of the model's is an error."
-    low, top = (int(v) for v in x.aminmax()) if x.numel() else (0, 0)
+    low, top = torch.stack(x.aminmax()).tolist() if x.numel() else (0, 0)
     V = len(self.encoder.weight)
     if low < 0 or top >= V: raise InputError(f'a text holds id {low if low < 0 else top}, but the model knows {V:,} words: number the texts with its vocabulary')
-    return ((x != self.pad_token) * torch.arange(1, len(x) + 1, device=x.device)[:, None]).amax(0) if lengths is None else lengths
+    if lengths is None: lengths = ((x != self.pad_token) * torch.arange(1, len(x) + 1, device=x.device)[:, None]).amax(0)
+    return lengths.cpu()
 
 # %% ../nbs/06_classifier.ipynb #c39
 def _take(masks, rows, whole):
@@ -219,7 +219,7 @@ def _put(states, rows, new):
 @patch
 def pieces(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs)
-    stop:Tensor, # where each text ends, (bs,)
+    stop:Tensor, # where each text ends, (bs,), on the CPU
     cuts:list, # ends of the pieces, rising, the last ≥ every `stop`
     state:list|None=None, # to start from, as `fresh_state` gives it; None: zeros
     masks=None, # dropout `Masks` of the batch, or a function that draws some for so many texts; None: nothing is dropped
@@ -228,7 +228,7 @@ def pieces(self:MultiBatchRNN,
     state = state or self.fresh_state(x.shape[1])
     for a, b in zip([0, *cuts], cuts):
         rows = (stop > a).nonzero()[:, 0]
-        whole = len(rows) == x.shape[1]
+        whole, rows = len(rows) == x.shape[1], rows.to(x.device)
         part, before = (x[a:b], state) if whole else (x[a:b, rows], [tuple(s[:, rows] for s in layer) for layer in state])
         _, outputs, after = self.read(part, before, _take(masks, rows, whole))
         state = after if whole else _put(state, rows, after)
@@ -239,7 +239,7 @@ def pieces(self:MultiBatchRNN,
 @torch.no_grad()
 def read_ahead(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs)
-    start:Tensor, # position of the first word that is kept, (bs,)
+    start:Tensor, # position of the first word that is kept, (bs,), on the CPU
     step:int, # longest piece
     masks=None, # dropout masks, as for `pieces`
 ) -> list|None: # the state there, as `pieces` takes it
@@ -255,6 +255,7 @@ def _window(x, start, n, pad):
     W = int(n.max()) if len(n) else 0
     if not start.any(): return x[:W]
     pos = torch.arange(W, device=x.device)[:, None]
+    start, n = start.to(x.device), n.to(x.device)
     return x.gather(0, (start + pos).clamp(max=len(x) - 1)).masked_fill(pos >= n, pad)
 
 def _cuts(end, step): return [*range(step, int(end), step), int(end)] if end else []
@@ -274,7 +275,7 @@ def forward(self:MultiBatchRNN,
         if len(rows) < len(n): out = out.new_zeros(len(out), len(n), self.emb_sz).index_copy(1, rows, out)
         outs.append(out)
     out = torch.cat(outs).to(self.encoder.weight.dtype) if outs else self.encoder.weight.new_zeros(1, len(n), self.emb_sz)
-    return [out], [out], n
+    return [out], [out], n.to(x.device)
 
 # %% ../nbs/06_classifier.ipynb #c60
 def concat_pool(
@@ -335,25 +336,37 @@ class RunningPool:
 def pooled(self:MultiBatchRNN,
     x:Tensor, # words, (sl, bs), padding behind them
     lengths:Tensor|None=None, # words in each text, (bs,); None: read off the padding
-    budget:int=4096, # words in a piece, over all texts: decides the memory, and how soon a text that has ended leaves
+    budget:int|None=None, # words in a piece, over all texts: decides the memory, and how soon a text that has ended leaves; None: 4096, on a GPU 65,536
     query:Tensor|None=None, # of attention pooling, (emb_sz,)
 ) -> Tensor: # (bs, 3 emb_sz)
     "Pooled features of whole documents without keeping their states: constant memory at any length; nothing is dropped, whatever the mode."
     lengths = self.real_lengths(x, lengths)
+    if budget is None: budget = 65_536 if x.device.type == 'cuda' else 4096
     n, step = self.kept(lengths), max(self.bptt, budget // x.shape[1])
     state = self.read_ahead(x, lengths - n, step)
-    w, pool = _window(x, lengths - n, n, self.pad_token), RunningPool(n, self.emb_sz, self.encoder.weight, query)
+    w, pool = _window(x, lengths - n, n, self.pad_token), RunningPool(n.to(x.device), self.emb_sz, self.encoder.weight, query)
     for a, rows, h, _ in self.pieces(w, n, _cuts(len(w), step), state): pool.add(a, rows, h)
     return pool.features()
 
 # %% ../nbs/06_classifier.ipynb #c71
 class WarmBatchNorm(nn.BatchNorm1d):
     "BatchNorm whose running statistics are a plain mean of the batches so far until `momentum` takes over; safe for one text."
+    _seen = 0 # batches so far, as far as it is known without asking the device
+
+    def reset_running_stats(self):
+        super().reset_running_stats()
+        self._seen = 0
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        super()._load_from_state_dict(*args, **kwargs)
+        self._seen = 0
+
     def forward(self, x):
         if not self.training: return super().forward(x)
         if len(x) == 1: return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         self.num_batches_tracked += 1
-        m = max(self.momentum, 1 / self.num_batches_tracked.item())
+        self._seen = self._seen + 1 if self._seen else self.num_batches_tracked.item()
+        m = max(self.momentum, 1 / self._seen)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, m, self.eps)
 
 # %% ../nbs/06_classifier.ipynb #c73
@@ -476,19 +489,20 @@ def length_batches(
 def predict_logits(
     model:TextClassifier, # the classifier
     ds, # a `TextDataset` or a list of id sequences
-    bs:int=64, # texts in a batch, at least
+    bs:int=64, # texts in a batch, at least; on a GPU four times as many
     progress:bool=False, # show a bar
 ) -> Tensor: # (texts, n_class), in the order of `ds`
     "Logits of every document, in the order asked, as in eval mode; several threads may ask at once."
     ds = ds if isinstance(ds, TextDataset) else TextDataset(ds)
     dev = model[0].encoder.weight.device
-    out = torch.empty(len(ds), model[1].layers[-1].lin.out_features)
+    if dev.type == 'cuda': bs = 4 * bs
+    out = torch.empty(len(ds), model[1].layers[-1].lin.out_features, device=dev)
     with tqdm(total=len(ds), desc='predict', disable=not progress, leave=False) as bar:
         for idx in length_batches(ds.lengths, bs):
             x, lengths, _ = pad_collate([(ds[i][0], 0) for i in idx], model[0].pad_token)
-            out[idx] = model.logits(x.to(dev), lengths.to(dev)).float().cpu()
+            out[torch.from_numpy(idx).to(dev)] = model.logits(x.to(dev), lengths).float()
             bar.update(len(idx))
-    return out
+    return out.cpu()
 
 # %% ../nbs/06_classifier.ipynb #c88
 CLAS_DROPS = dict(dropouti=0.4, wdrop=0.5, dropoute=0.05, dropouth=0.3) # the lesson's `dps`, 1:39:16
@@ -572,10 +586,11 @@ class RNN_Learner(Learner):
         w = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32, device=self.device)
         self.loss_fn = partial(text_loss, kind=self.kind, weight=w, label_smoothing=label_smoothing, gamma=gamma)
 
+    def to_device(self, x, lengths, y): return x.to(self.device), lengths, y.to(self.device) # lengths plan the reading, on the CPU
     def loss_batch(self, x, lengths, y):
         logits, raw, out = self.model(x, lengths)
         loss = self.loss_fn(logits, y)
-        return loss, self.reg_fn(loss, out[-1], raw[-1], lengths=self.model[0].kept(lengths)) if self.reg_fn else loss
+        return loss, self.reg_fn(loss, out[-1], raw[-1], lengths=self.model[0].kept(lengths).to(x.device)) if self.reg_fn else loss
 
     def predict_logits(self, ds, bs=64, progress=False): return predict_logits(self.model, ds, bs, progress)
 

@@ -8,7 +8,7 @@ __all__ = ['READERS', 'VERBS', 'OPTIONS_OF', 'HIDDEN', 'PLACES', 'EXAMPLES', 'QU
            'predict']
 
 # %% ../nbs/08_cli.ipynb #c3
-import base64, contextlib, difflib, html, importlib, inspect, io, itertools, json, math, os, re, shlex, shutil, sys, textwrap, time, warnings
+import base64, contextlib, difflib, html, importlib, inspect, io, itertools, json, math, os, re, shlex, shutil, sys, textwrap, time, tokenize, warnings
 from functools import partial
 from pathlib import Path
 from types import NoneType, SimpleNamespace
@@ -154,11 +154,21 @@ def _with_options(f, *sources, but=(), places=()):
     return spelt
 
 def _docs(f):
-    "The comment of each parameter."
-    from fastcore.docments import docments
+    "The comment of each parameter, as it stands in the source."
     out = {}
     for g in getattr(f, 'sources', (f,)):
-        for k, v in docments(g).items(): out.setdefault(k, v)
+        for k, v in _comments(inspect.unwrap(g)).items(): out.setdefault(k, v)
+    return out
+
+def _comments(f):
+    "The parameters of a function, or the fields of a dataclass, with what is said behind them on their line."
+    out, name, inside = dict.fromkeys(inspect.signature(f).parameters), None, False
+    for token in tokenize.generate_tokens(io.StringIO(textwrap.dedent(inspect.getsource(f))).readline):
+        if token.type == tokenize.NAME and name is None: name = token.string
+        if token.type == tokenize.COMMENT and name in out and out[name] is None: out[name] = token.string.lstrip('# ')
+        if token.type in (tokenize.NL, tokenize.NEWLINE): name = None
+        if token.type == tokenize.NEWLINE and inspect.isfunction(f) and inside: break # the signature is over
+        inside |= token.string == 'def'
     return out
 
 # %% ../nbs/08_cli.ipynb #c22
@@ -597,10 +607,10 @@ def _ending(out, r):
 # %% ../nbs/08_cli.ipynb #c58
 @checked(valid=Bound(0, 1, below=True))
 def train(
-    data, # table (.csv, .tsv, .parquet) in the standard format: label first, text after
+    data, # table (.csv, .tsv, .parquet) in the standard format: label first, text after; or a labelled corpus that `prepare` made with the model's vocabulary
     out, # model folder to write; its run's files go to `out` + '.run'
     lm='wiki-en-small', # folder of a language model, fine-tuned to your text at best, or the name of one that ships
-    valid:float|str|None=0.1, # part of each class to hold out, or another CSV, or None
+    valid:float|str|None=0.1, # part of each class to hold out, or another CSV or corpus, or None
     **options, # of `train_classifier` and `finetune_classifier`
 ) -> Path: # the model folder
     "Train a classifier on a language model; the same command continues after an interruption."
@@ -609,9 +619,22 @@ def train(
     from ulmfit_nb.predict import train_classifier
     check_out(out)
     for f in (train_classifier, finetune_classifier): check_call(f, options)
-    docs, y, names = _own_rows(data)
-    if isinstance(valid, str): valid = _held_rows(valid, names)
-    return train_classifier(lm, docs, np.array(names)[y], out, classes=names, valid=valid, **options)
+    names, docs, labels = (None, data, None) if _is_corpus(data) else _named_rows(data)
+    if isinstance(valid, str) and not _is_corpus(valid): valid = _held_rows(valid, names or _corpus_classes(data))
+    return train_classifier(lm, docs, labels, out, classes=names, valid=valid, **options)
+
+def _is_corpus(path): return is_file(as_path(path)/'meta.json')
+
+def _named_rows(path):
+    "The classes of a table, its documents, and the class of each."
+    docs, y, names = _own_rows(path)
+    return names, docs, np.array(names)[y]
+
+def _corpus_classes(folder):
+    "The names of a corpus' classes."
+    from ulmfit_nb.predict import _as_corpus, _has_labels
+    corpus = _has_labels(_as_corpus(folder))
+    return corpus.classes or np.unique(corpus.labels).tolist()
 
 # %% ../nbs/08_cli.ipynb #c60
 @checked
@@ -793,17 +816,32 @@ def _plan_finetune(o, given):
 def _plan_train(o, given):
     from ulmfit_nb.classifier import RECIPES, FineTunePlan
     from ulmfit_nb.predict import classifier_size
-    docs, y, names = _own_rows(o.data)
-    held = len(_held_rows(o.valid, names)[0]) if isinstance(o.valid, str) else round(len(docs) * (o.valid or 0))
+    docs, y, names, each = _measured_rows(o.data)
+    held = _held_size(o.valid, names) if isinstance(o.valid, str) else round(len(docs) * (o.valid or 0))
     n = len(docs) - held * (not isinstance(o.valid, str))
     name, shape = _lm_shape(o.lm, o.direction)
     if o.recipe not in RECIPES: raise InputError(f"--recipe is {o.recipe!r}: choose from {', '.join(RECIPES)}")
-    size, each = classifier_size(n), _words_each(docs)[0]
+    size = classifier_size(n)
     epochs, a_word = o.epochs or size['epochs'], operations_per_word(*shape)
     cost = epochs * a_word * (n * min(each, o.crop or each) + held * each / 3) / _speed()
     stages = FineTunePlan(shape[2] + 2, epochs=epochs, **{**RECIPES[o.recipe], **{k: v for k, v in dict(lr=o.lr).items() if v}})
-    return {'start from': name, 'read': f'{o.data}: {len(docs):,} documents of about {each:.0f} words', 'classes': ', '.join(f'{c} {k:,}' for c, k in zip(names, np.bincount(y))),
+    return {'start from': name, 'read': f'{o.data}: {len(docs):,} documents of about {each:.0f} words', 'classes': ', '.join(f'{c} {(y == i).sum():,}' for i, c in enumerate(names)),
             'train': f"on {n:,}, {epochs} passes in batches of {o.bs or size['bs']}; {held:,} held out", 'stages': repr(stages), 'write': f'{o.out}, and {o.out}.run to continue from'}, cost
+
+def _measured_rows(data):
+    "Documents of a table or a corpus, their class numbers, the classes, and words a document."
+    if not _is_corpus(data):
+        docs, y, names = _own_rows(data)
+        return docs, y, names, _words_each(docs)[0]
+    from ulmfit_nb.vocab import Corpus
+    names, corpus = _corpus_classes(data), Corpus(data)
+    y = corpus.labels if corpus.classes else np.searchsorted(names, corpus.labels)
+    return corpus, y, names, corpus.n_tokens / max(1, len(corpus))
+
+def _held_size(path, names):
+    "How many documents another table or corpus holds."
+    from ulmfit_nb.vocab import Corpus
+    return len(Corpus(path)) if _is_corpus(path) else len(_held_rows(path, names)[0])
 
 def _plan_quickstart(o, given):
     from ulmfit_nb.predict import TAUGHT, classifier_size, lm_size
@@ -862,7 +900,7 @@ PLANS = {'quickstart': _plan_quickstart, 'prepare': _plan_prepare, 'pretrain': _
 # %% ../nbs/08_cli.ipynb #c64
 def evaluate(
     model, # folder of a classifier or of an export; several classifiers with commas between are averaged; or a language model
-    data, # table (.csv, .tsv, .parquet) in the standard format: label first, text after; for a language model, text as prepare reads it, or a corpus
+    data, # table (.csv, .tsv, .parquet) in the standard format: label first, text after; or a labelled corpus with the model's vocabulary; for a language model, text as prepare reads it, or a corpus
     n_lbls:int=1, # label columns; of a model that gives several labels, as many as there are labels
     out:str|None=None, # JSON file for all the figures
 ) -> str: # accuracy, loss, scores of each class; or perplexity and bits per character

@@ -21,14 +21,13 @@ import numpy as np, pandas as pd, torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
-from fastcore.basics import patch
 from .fixup import InputError, as_path
-from .checks import check_options, checked, describe, differences, fingerprint, notice, whole_number
+from .checks import check_options, checked, describe, differences, fingerprint, notice, patch, whole_number
+from .tokenize import StoredTokenizer, tokenizer_from_config
 from .vocab import Corpus, count_ids, documents, n_characters, prepare, text_hash
-from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs
+from .awd_lstm import get_language_model, lm_loss, seq2seq_reg, keep_probs, sample_slots
 from .lm_loader import LanguageModelLoader, evaluate_lm, ranks, sum_over_ranks
 from .formats import _distinct, check_out, model_hash
-from .tokenize import tokenizer_from_config
 from . import transfer
 
 # %% ../nbs/05a_learner.ipynb #5aq00001
@@ -60,8 +59,8 @@ def pick_precision(
     has = [n for n in ('avx512_bf16', 'amx_tile') if kind == 'cpu' and getattr(torch.cpu, f'_is_{n}_supported', bool)()]
     if precision == 'bf16' and kind == 'cpu' and not has:
         raise InputError("precision='bf16': this CPU has no bf16 units; without them it fails or takes many times as long. Take 'fp32' or 'auto'")
-    if precision != 'auto': return low[precision], f'{precision}, as asked'
-    if kind == 'cuda': return (torch.bfloat16, 'bf16: this GPU has it') if torch.cuda.is_bf16_supported(False) else (None, 'fp32: this GPU has no bf16')
+    if precision != 'auto': return low[precision], f'{precision}, as asked' + ', its products in TF32' * (kind == 'cuda' and precision == 'fp32')
+    if kind == 'cuda': return (torch.bfloat16, 'bf16: this GPU has it') if torch.cuda.is_bf16_supported(False) else (torch.float16, 'fp16: this GPU has no bf16')
     return (torch.bfloat16, f'bf16: this CPU has {has[-1]}') if has else (None, f'fp32: this {kind} has no bf16 units')
 
 # %% ../nbs/05a_learner.ipynb #c15
@@ -83,12 +82,14 @@ class Learner:
         check_options(clip=clip, seed=seed)
         self.opt_fn, self.clip, self.reg_fn, self.seed, self.minutes = opt_fn, clip, reg_fn, seed, None
         self.low, self.precision = pick_precision(precision, self.device)
+        if self.device.type == 'cuda' and self.low is None: torch.set_float32_matmul_precision('high') # TF32, as cuDNN's LSTM has it anyway
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.low == torch.float16)
         self.sched, self.epoch = Recorder(), 0
         torch.manual_seed(seed + ranks()[0])
 
     def loss_batch(self, *batch): raise NotImplementedError('a learner says how a batch becomes a loss')
     def validate(self): return {}
+    def to_device(self, *batch): return [b.to(self.device) if torch.is_tensor(b) else b for b in batch]
     def begin_epoch(self): self.model.reset()
     def lr_scale(self, *batch): return 1.
     def weight(self, *batch): return len(batch[-1])
@@ -127,9 +128,10 @@ class LanguageModelLearner(Learner):
         check_options(sampled=sampled, val_tokens=val_tokens)
         V, self.val_tokens, self.sampled, self.val_seconds = len(model[0].encoder.weight), val_tokens, sampled, None
         self.pi = keep_probs(torch.from_numpy(count_ids(data.trn_dl.nums, V)), sampled).to(self.device) if sampled else None
+        self._slots = sample_slots(sampled, V) if sampled and self.device.type == 'cuda' else None
 
     def loss_batch(self, x, y):
-        loss, dropped, raw = lm_loss(self.model, x, y, self.pi)
+        loss, dropped, raw = lm_loss(self.model, x, y, self.pi, slots=self._slots)
         return loss, self.reg_fn(loss, dropped, raw) if self.reg_fn else loss
 
     def lr_scale(self, x, y): return len(x) / self.data.trn_dl.bptt
@@ -277,23 +279,32 @@ def step(self:Learner,
     batches:list, # batches from the train loader; the step is for all of them together
     lrs, # this step's rate for each group
     before=lambda: None, # called when the gradients are there, before they are clipped
-) -> tuple: # loss before penalties, gradient norm before clipping
+) -> tuple: # loss before penalties, gradient norm before clipping: numbers, or where the device works by itself (0-dim) tensors
     "One optimiser step on some batches (and those of the other ranks)."
-    batches = [[b.to(self.device) if torch.is_tensor(b) else b for b in batch] for batch in batches]
     ns, world = [self.weight(*b) for b in batches], ranks()[1]
     N, scale = sum_over_ranks(sum(ns))[0], float(np.mean([self.lr_scale(*b) for b in batches]))
     for g, lr in zip(opt.param_groups, lrs): g['lr'] = float(lr) * scale
     opt.zero_grad(); mean = 0.
     for n, batch in zip(ns, batches):
+        batch = self.to_device(*batch)
         with torch.autocast(self.device.type, self.low, enabled=self.low is not None): loss, total = self.loss_batch(*batch)
-        if not torch.isfinite(total): raise InputError(f'the loss is {total.item()}: lower the learning rate or clip the gradients')
+        if self.at_once: _refuse(total.item())
         share = n * world / N
         self.scaler.scale(total if share == len(batches) == 1 else share * loss + (total - loss) / len(batches)).backward()
-        mean += n / N * loss.item()
+        mean += n / N * (loss.item() if self.at_once else torch.where(total.isfinite(), loss, total).detach().double())
     self.scaler.unscale_(opt); _average_grads(self.model); before()
     norm = torch.nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], self.clip or math.inf)
     self.scaler.step(opt); self.scaler.update()
-    return sum_over_ranks(mean)[0], norm.item()
+    return (sum_over_ranks(mean)[0], norm.item()) if self.at_once else (mean, norm.double())
+
+def _refuse(loss):
+    "Complain about a loss that is not finite."
+    if not math.isfinite(loss): raise InputError(f'the loss is {loss}: lower the learning rate or clip the gradients')
+
+@patch(as_prop=True)
+def at_once(self:Learner) -> bool: # is it?
+    "Is a loss read as soon as it is there? One GPU is not waited for, so that it has the next step before it has done this one."
+    return self.device.type != 'cuda' or ranks()[1] > 1
 
 # %% ../nbs/05a_learner.ipynb #c33
 def _name_of(f):
@@ -478,7 +489,7 @@ class _Run:
         pos['a_look'] = max(pos['a_look'], getattr(learn, 'val_seconds', None) or 0)
         self.accumulate, self.cbs, self.progress, self.over = accumulate, cbs, progress, False
         self.low = isinstance(f, transfer.Endless) and pos['t'] > 0 # was the last step one with which a run may end?
-        self.tick = self.saved = self.told = time.monotonic(); self.ema = None
+        self.tick = self.saved = self.told = time.monotonic(); self.ema, self.unread = None, []
 
     writes = property(lambda self: ranks()[0] == 0) # does this process write files?
 
@@ -489,8 +500,21 @@ class _Run:
     def call(self, moment, *args):
         for cb in self.cbs: getattr(cb, moment)(self, *args)
 
+    def read(self):
+        "Fetch the losses and norms of the steps since the last time; one that is not finite ends the run."
+        steps, self.unread = self.unread, []
+        if not steps: return
+        if not self.learn.at_once:
+            both = torch.stack([step[k] for step in steps for k in ('loss', 'norm')]).tolist()
+            for step, loss, norm in zip(steps, both[::2], both[1::2]): step.update(loss=loss, norm=norm)
+        for step in steps:
+            _refuse(step['loss'])
+            if not math.isfinite(step['norm']): step['norm'] = None # a step that the loss scale of float16 passed over
+            self.ema = step['loss'] if self.ema is None else .98 * self.ema + .02 * step['loss']
+
     def save(self):
         self.saved = time.monotonic()
+        self.read()
         if not self.path: return
         state = _state(self.learn, self.opt, self.about, self.pos, self.cbs)
         if self.writes: save_checkpoint(self.path, state); self.learn.sched.write(self.path.with_suffix('.jsonl')); self.tell()
@@ -530,6 +554,7 @@ class _Run:
 def validate(self:_Run):
     "Validate, unless it was just done, and record it as an epoch's line."
     pos, learn = self.pos, self.learn
+    self.read()
     if pos['valid_at'] == pos['t']: return
     self.clock(); self.call('before_validate')
     losses = [r['loss'] for r in learn.sched.records[pos['at']:] if r['kind'] == 'step'][pos['valid_at'] - pos['t']:]
@@ -590,7 +615,8 @@ def one(self:_Run, batches, share):
     pos['b'] += len(batches); pos['t'] += 1
     self.call('after_step')
     learn.sched.records.append(dict(kind='step', epoch=learn.epoch, loss=loss, norm=norm, lr=float(lrs[-1])))
-    self.ema = loss if self.ema is None else .98 * self.ema + .02 * loss
+    self.unread.append(learn.sched.records[-1])
+    if learn.at_once or self.ema is None or len(self.unread) == 20: self.read()
     if self.path and ranks()[0] == 0 and time.monotonic() - self.told > 2: self.tell()
     took = self.clock()
     pos['a_step'] = .8 * pos['a_step'] + .2 * took if pos['a_step'] else took
@@ -612,8 +638,9 @@ def lr_find(self:Learner,
     kept = copy.deepcopy(_state(self, opt, {}, {})); seen, avg, best = [], 0., math.inf
     self.begin_epoch(); self.model.train()
     for i, (lr, batch) in enumerate(zip(rates, self.data.trn_dl.batches(self.epoch))):
-        try: loss, _ = self.step(opt, [batch], lr * shape)
+        try: loss = float(self.step(opt, [batch], lr * shape)[0])
         except InputError: break
+        if not math.isfinite(loss): break
         avg = .9 * avg + .1 * loss; s = avg / (1 - .9 ** (i + 1)); best = min(best, s)
         seen.append((lr, loss, s))
         if s > 2 * best: break
@@ -677,7 +704,7 @@ def _bytes(module): return _to_bytes(_distinct(module))
 def _file(self:Learner, name): return self.data.path/'models'/f'{name}.safetensors'
 
 # %% ../nbs/05a_learner.ipynb #c80
-SIZES = {'tiny': (64, 128, 2), 'small': (200, 400, 2), 'base': (400, 1150, 3)} # emb_sz, n_hid, n_layers
+SIZES = {'tiny': (64, 128, 2), 'small': (200, 400, 2), 'base': (400, 1152, 3)} # emb_sz, n_hid, n_layers; the paper's 1150, rounded up to what a GPU's rows are aligned to
 DROPS = dict(dropouti=0.25, dropout=0.1, wdrop=0.2, dropoute=0.02, dropouth=0.15) # the lesson's ratios, 1:20:35
 
 # %% ../nbs/05a_learner.ipynb #c81
@@ -728,7 +755,8 @@ def _both(corpus, valid, run, tokenizer, lang, max_vocab, progress):
     rank, world = ranks()
     if rank: dist.barrier()
     corpus = _prepared(corpus, f'{run}/corpus', tokenizer=tokenizer, lang=lang, max_vocab=max_vocab, progress=progress)
-    if valid is not None: valid = _prepared(valid, f'{run}/valid', tokenizer=corpus.tokenizer, vocab=corpus.vocab, progress=progress)
+    valid = _corpus_or_text(valid)
+    if valid is not None and not isinstance(valid, Corpus): valid = _prepared(valid, f'{run}/valid', tokenizer=corpus.tokenizer, vocab=corpus.vocab, progress=progress)
     if world > 1 and not rank: dist.barrier()
     return corpus, valid
 
@@ -930,7 +958,7 @@ def _finish(out, learn, corpus, direction, inputs, recipe, compact=False, licenc
     config = dict(kind='lm', direction=direction, inputs=inputs, recipe={**recipe, 'steps': seen}, metrics={f'valid_{k}': v for k, v in m.items()},
                   rules_version=corpus.meta.get('rules_version'), licence=licence, trained=date.today().isoformat())
     if ranks()[0] == 0:
-        transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=corpus.tokenizer)
+        transfer.save_model(out, learn.model, corpus.vocab, config, compact=compact, tokenizer=StoredTokenizer(corpus.meta['tokenizer'], corpus.folder))
         learn.sched.write(Path(f'{out}.run')/'log.jsonl')
         learn.sched.write(Path(out)/'log.jsonl', every=10)
     if ranks()[1] > 1: dist.barrier()

@@ -13,10 +13,9 @@ import copy, math, time
 import numpy as np, torch
 import torch.nn.functional as F
 import torch.distributed as dist
-from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .fixup import InputError
-from .checks import Bound, checked, fingerprint, fraction
+from .checks import Bound, checked, fingerprint, fraction, patch
 from .awd_lstm import nll_and_hits
 
 # %% ../nbs/04_lm_loader.ipynb #c9
@@ -139,9 +138,9 @@ def _score(model, x, y, hidden, cache=None):
     "Loss of each position that has a next word (N,), whether the top word was right (N,), and the state to go on from."
     dec, dev = model[1].decoder, model[0].encoder.weight.device
     _, out, hidden = model[0].read(x.to(dev), hidden)
-    h, y = out[-1], y.to(dev)
-    if cache is not None: return *cache.nll_and_hits(h, dec.weight, dec.bias, y), hidden
-    return *nll_and_hits(h[y >= 0], dec.weight, dec.bias, y[y >= 0]), hidden
+    if cache is not None: return *cache.nll_and_hits(out[-1], dec.weight, dec.bias, y.to(dev)), hidden
+    there = (y.flatten() >= 0).nonzero()[:, 0] # looked up where the words are: no waiting for a GPU
+    return *nll_and_hits(out[-1].flatten(0, 1)[there.to(dev)], dec.weight, dec.bias, y.flatten()[there].to(dev)), hidden
 
 # %% ../nbs/04_lm_loader.ipynb #c33
 @checked
@@ -149,7 +148,7 @@ def _score(model, x, y, hidden, cache=None):
 def evaluate_lm(
     model, # a language model (`get_language_model`)
     nums, # the stream of ids, 1-D
-    bs:int=32, # columns read side by side
+    bs:int|None=None, # columns read side by side; None: 32, on a GPU 256
     bptt:int=70, # words per step
     backwards:bool=False, # read the stream from its end
     warm:int=70, # words read before each column's own, uncounted
@@ -159,16 +158,20 @@ def evaluate_lm(
 ) -> dict: # loss (nats per word), perplexity, accuracy (share of words guessed first), n_tokens
     "The exact, token-weighted loss, perplexity and next-word accuracy of a model on a stream (lesson 1:21:43)."
     nums, (rank, world), begun = nums[::-1] if backwards else nums, ranks(), time.monotonic()
+    dev = model[0].encoder.weight.device
+    if bs is None: bs = 256 if dev.type == 'cuda' else 32
     starts, L = column_starts(len(nums), min(bs, len(nums) - 1))
-    sums, mine = np.zeros(3), np.array_split(starts, world)[rank]
+    sums, mine = torch.zeros(3, dtype=torch.float64, device=dev), np.array_split(starts, world)[rank]
     if len(mine):
         hidden, past = _warm_up(model[0], nums, mine, min(warm, L))
         if cache is not None: cache = cache.beginning(past)
         for t0 in tqdm(range(0, L, bptt), desc='evaluate', disable=not progress, leave=False):
             nll, hit, hidden = _score(model, *window(nums, mine, L, t0, t0 + bptt), hidden, cache)
-            sums += nll.double().sum().item(), hit.sum().item(), len(nll)
-            if seconds is not None and time.monotonic() - begun > seconds: break
-    nll, hits, n = sum_over_ranks(*sums)
+            sums[0] += nll.double().sum()
+            sums[1] += hit.sum()
+            sums[2] += len(nll)
+            if seconds is not None and sums[2].item() and time.monotonic() - begun > seconds: break
+    nll, hits, n = sum_over_ranks(*sums.tolist())
     return dict(loss=nll / n, perplexity=math.exp(min(nll / n, 700)), accuracy=hits / n, n_tokens=int(n))
 
 # %% ../nbs/04_lm_loader.ipynb #4a5d0b06

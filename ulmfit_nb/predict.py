@@ -9,6 +9,7 @@ import copy, csv, hashlib, html, inspect, json, math, os, sys, tempfile, textwra
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 
@@ -16,10 +17,9 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
-from fastcore.basics import patch
 from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, class_finder, class_ids, iter_lines, iter_standard, load_standard, open_text, table_ending, write_standard
-from .tokenize import tokenizer_from_config
-from .vocab import Vocab, prepare
+from .tokenize import StoredTokenizer, tokenizer_from_config
+from .vocab import Corpus, Vocab, prepare
 from .learner import ModelData, finetune_lm
 from .classifier import RNN_Learner, SortishSampler, TextDataset, TextLoader, classifier_from, finetune_classifier, load_network, predict_logits
 from .scores import *
@@ -30,7 +30,7 @@ from . import transfer
 
 # %% ../nbs/06a_predict.ipynb #06ai0003
 from .fixup import as_path
-from .checks import Bound, check_call, check_options, checked, describe, differences, notice, whole_number
+from .checks import Bound, check_call, check_options, checked, describe, differences, fingerprint, notice, patch, whole_number
 from .formats import check_out
 
 # %% ../nbs/06a_predict.ipynb #c21
@@ -77,6 +77,7 @@ def _identity(folder):
 # %% ../nbs/06a_predict.ipynb #c25
 def _numbers(docs, tok, vocab, direction='fwd', crop=None):
     "Documents, or the last `crop` words of each, as ids in the order given; on all cores when there is much to do."
+    if _are_ids(docs): return [_in_order(d[-(crop or 0):], direction) for d in docs]
     much = sum(sum(map(len, d)) if isinstance(d, tuple) else len(d) for d in docs) > 5_000_000
     ids = (vocab.numericalize(t)[-(crop or 0):] for t in tok.iter_mp(docs, n_workers=None if much else 0))
     return [i[::-1] for i in ids] if direction == 'bwd' else list(ids)
@@ -88,15 +89,50 @@ def _seeded(seed):
         torch.manual_seed(seed)
         yield
 
+# %% ../nbs/06a_predict.ipynb #06a0cp02
+def _as_corpus(x):
+    "The corpus that `x` is or names; None if it is neither."
+    if isinstance(x, (str, Path)) and (as_path(x)/'meta.json').is_file(): return Corpus(x)
+    return x if isinstance(x, Corpus) else None
+
+def _check_words(corpus, model, vocab_hash):
+    "Complain unless the ids of a corpus stand for the words of a model."
+    if corpus.vocab.hash != vocab_hash:
+        raise InputError(f'{corpus.folder}: its vocabulary is not that of {model}; prepare it with vocab= and the vocab.json of that model')
+
+def _has_labels(corpus):
+    "The corpus, unless it has no labels."
+    if corpus.labels is not None: return corpus
+    raise InputError(f'{corpus.folder}: holds no labels; give them beside it, or prepare it from labelled text')
+
+def _corpus_labels(corpus, classes=None):
+    "The labels of a corpus by name, and the classes in order."
+    y, names = _has_labels(corpus).labels, corpus.classes
+    if not names or y.ndim > 1: return y, classes
+    return np.asarray(names)[y], names if classes is None else classes
+
+def _labelled(docs, labels, name, least, classes, lm):
+    "Documents to learn from, texts or ids, their labels, and the classes in order."
+    corpus = _as_corpus(docs)
+    if corpus is None: return check_docs(docs, name, least), labels, classes
+    if len(corpus) < least: raise InputError(f'{name}: {corpus.folder} holds {len(corpus)} documents: give at least {least}')
+    _check_words(corpus, lm, json.loads((Path(lm)/'config.json').read_text(encoding='utf-8')).get('vocab_hash'))
+    return corpus[:], *(_corpus_labels(corpus, classes) if labels is None else (labels, classes))
+
+def _are_ids(docs): return len(docs) > 0 and isinstance(docs[0], np.ndarray)
+def _in_order(ids, direction): return ids[::-1] if direction == 'bwd' else ids
+def _content(docs): return fingerprint(np.array([len(d) for d in docs]), np.concatenate(docs), most=math.inf) if _are_ids(docs) else docs
+def _fields_in(doc, vocab): return max(1, int((doc == vocab.stoi.get(FLD, -1)).sum())) if isinstance(doc, np.ndarray) else _n_fields(doc)
+
 # %% ../nbs/06a_predict.ipynb #c26
-def _valid_pair(valid, docs, y, names, seed):
+def _valid_pair(valid, docs, y, names, seed, lm):
     "Documents and class numbers to learn from, and those held out (None when there are none)."
     if valid is None or isinstance(valid, (int, float)):
         if valid is not None and valid not in Bound(0, 1, below=True): raise InputError(f'valid is {valid!r}: it must be {Bound(0, 1, below=True)}, or (docs, labels), or None')
         trn, val = hold_out(y, valid or 0, seed)
         return [docs[i] for i in trn], y[trn], ([docs[i] for i in val], y[val]) if len(val) else None
-    vdocs = check_docs(valid[0], 'valid', 1)
-    return docs, y, (vdocs, encode_targets(valid[1], len(vdocs), names)[1])
+    vdocs, labels, _ = _labelled(*((valid, None) if _as_corpus(valid) else valid), 'valid', 1, names, lm)
+    return docs, y, (vdocs, encode_targets(labels, len(vdocs), names)[1])
 
 def _weights_of(class_weights, y, k):
     "Weight of each class in the loss: as given, or against its frequency."
@@ -112,12 +148,12 @@ def _weights_of(class_weights, y, k):
 @checked(drop_mult=Bound(0, 2, below=True))
 def train_classifier(
     lm, # folder of a language model (fine-tuned to your text, at best), or the name of one that ships
-    docs, # documents, as `check_docs` takes them
-    labels, # a label for each, of any kind, or places in `classes`; several for each: lists, or rows of 0 and 1
+    docs, # documents, as `check_docs` takes them, or a `Corpus` (or its folder) with the model's vocabulary
+    labels, # a label for each, of any kind, or places in `classes`; several for each: lists, or rows of 0 and 1; None: those of the corpus
     out, # model folder to write; its run's files go to `out` + '.run'
     *,
     classes=None, # the classes in order; None: what is found in `labels`, sorted
-    valid=0.1, # part of each class to hold out, or (docs, labels), or None
+    valid=0.1, # part of each class to hold out, or (docs, labels), or a `Corpus` with labels, or None
     direction:str='fwd', # 'fwd' or 'bwd'; must be the model's
     epochs:int|None=None, # passes in all; None: by the number of documents (`classifier_size`)
     bs:int|None=None, # documents a batch; None: likewise
@@ -148,26 +184,29 @@ def train_classifier(
 # %% ../nbs/06a_predict.ipynb #06at0001
 def _trained(lm, docs, labels, out, classes, valid, direction, recipe, net, about, compact, progress, resume):
     "The folder of the network that these arguments describe: found, continued, or made."
-    docs = check_docs(docs, 'docs', 2)
+    folder, corpus = _lm_folder(lm, direction), _as_corpus(docs)
+    docs, labels, classes = _labelled(docs, labels, 'docs', 2, classes, folder)
     kind, y, names = encode_targets(labels, len(docs), classes)
     for k in recipe.keys() - {'recipe', 'epochs', 'lr'}: _known(k)
     check_call(finetune_classifier, {k: v for k, v in recipe.items() if v is not None})
     out = check_out(out)
-    folder = _lm_folder(lm, direction)
-    docs, y, held = _valid_pair(valid, docs, y, names, about['seed'])
+    docs, y, held = _valid_pair(valid, docs, y, names, about['seed'], folder)
     size = classifier_size(len(docs))
     if recipe['epochs'] is None: recipe = dict(recipe, epochs=size['epochs'])
     if about['bs'] is None: about = dict(about, bs=size['bs'])
-    key = _digest(_identity(folder), direction, docs, y, names, held, recipe, net, about, compact)
-    inputs = dict(start=_identity(folder)[:16], direction=direction, text=_digest(docs), labels=_digest(y, names), valid=_digest(held), compact=compact, **_json(dict.fromkeys(_TUNING) | recipe | net | about))
+    text, watched = _content(docs), held and (_content(held[0]), held[1])
+    key = _digest(_identity(folder), direction, text, y, names, watched, recipe, net, about, compact)
+    inputs = dict(start=_identity(folder)[:16], direction=direction, text=_digest(text), labels=_digest(y, names), valid=_digest(watched), compact=compact, **_json(dict.fromkeys(_TUNING) | recipe | net | about))
     if _made(out, key, folder): return out
     _tell(out, key, inputs)
     with _seeded(about['seed']):
         model, vocab, lm_config = classifier_from(folder, len(names), direction=direction, kind=kind, **net)
-        tok, run = tokenizer_from_config(lm_config['tokenizer'], folder), Path(f'{out}.run')/key
+        run, splits = Path(f'{out}.run')/key, corpus is None or held and not _are_ids(held[0])
+        tok = tokenizer_from_config(lm_config['tokenizer'], folder) if splits else None
         learn = _learner(model, run, tok, vocab, direction, (docs, y), held, about)
         history = finetune_classifier(learn, checkpoint=run if resume else None, progress=progress, **recipe)
-    config = _about_classifier(learn, lm_config, names, docs, held, recipe | net | about, history, key) | dict(inputs=inputs)
+    if corpus: tok, lm_config = StoredTokenizer(corpus.meta['tokenizer'], corpus.folder), lm_config | dict(rules_version=corpus.meta.get('rules_version'))
+    config = _about_classifier(learn, lm_config, names, docs, held, recipe | net | about, history, key) | dict(inputs=inputs, n_fields=_fields_in(docs[0], vocab))
     learn.sched.write(run/'log.jsonl')
     transfer.save_model(out, model, vocab, config, compact=compact, tokenizer=tok)
     _tidy(run)
@@ -223,7 +262,7 @@ def _about_classifier(learn, lm_config, names, docs, held, about, history, key):
     temper = dict(method='none', temperature=1.)
     if held: temper = calibrate(_answers(learn.predict_logits(learn.data.val_dl.ds), learn.kind), held[1])
     return dict(kind='classifier', direction=lm_config['direction'], classes=names.tolist(), classes_dtype=names.dtype.str, head=learn.model.head,
-                n_fields=_n_fields(docs[0]), recipe=_json(dict(about, labels=len(docs))), metrics=metrics, calibration=temper, run=key,
+                recipe=_json(dict(about, labels=len(docs))), metrics=metrics, calibration=temper, run=key,
                 history=history.to_dict('records'), rules_version=lm_config.get('rules_version'), trained=date.today().isoformat())
 
 # %% ../nbs/06a_predict.ipynb #c50
@@ -234,16 +273,18 @@ class Member:
     ):
         folder = as_path(folder)
         self.model, self.vocab, self.config = load_network(folder)
-        self.model.eval()
-        self.tok, self.direction = tokenizer_from_config(self.config['tokenizer'], folder), self.config['direction']
+        self.model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+        self.direction, self.stored = self.config['direction'], StoredTokenizer(self.config['tokenizer'], folder)
+
+    @cached_property
+    def tok(self): return self.stored.build() # when text is read, not before
 
     @property
     def classes(self): return np.array(self.config['classes'], dtype=self.config['classes_dtype'])
 
     def numbers(self, tokens):
         "Ids of a document's tokens, in the order in which this network reads."
-        ids = self.vocab.numericalize(tokens)
-        return ids[::-1] if self.direction == 'bwd' else ids
+        return _in_order(self.vocab.numericalize(tokens), self.direction)
 
     def log_proba(self,
         ids:list, # documents as this network's ids
@@ -253,7 +294,7 @@ class Member:
 
     def save(self, folder):
         "Write the network to a folder as it was read."
-        transfer.save_model(folder, self.model, self.vocab, self.config, compact=self.config.get('compact', False), tokenizer=self.tok)
+        transfer.save_model(folder, self.model, self.vocab, self.config, compact=self.config.get('compact', False), tokenizer=self.stored)
 
 # %% ../nbs/06a_predict.ipynb #c55
 class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
@@ -387,7 +428,7 @@ def widen(
     if found: return out
     for k in set(weights) & set(old) & {'0.encoder.weight', '1.decoder.weight', '1.decoder.bias'}: weights[k] = torch.cat([weights[k], old[k][rows]])
     itos = [*vocab.itos, *(words.itos[i] for i in rows)]
-    return transfer.save_model(out, weights, Vocab(itos), {**{k: v for k, v in config.items() if k != 'inputs'}, 'arch': {}, 'widened': made_from}, tokenizer=tokenizer_from_config(config['tokenizer'], lm))
+    return transfer.save_model(out, weights, Vocab(itos), {**{k: v for k, v in config.items() if k != 'inputs'}, 'arch': {}, 'widened': made_from}, tokenizer=StoredTokenizer(config['tokenizer'], lm))
 
 # %% ../nbs/06a_predict.ipynb #c62
 @patch
@@ -455,6 +496,7 @@ def _names_of(members):
 
 def _members_say(members, docs):
     "Log probabilities by each member."
+    if _are_ids(docs): return [m.log_proba([_in_order(d, m.direction) for d in docs]) for m in members]
     cut = {}
     for m in members: cut.setdefault(json.dumps(m.config['tokenizer'], sort_keys=True), m.tok)
     much = sum(sum(map(len, d)) if isinstance(d, tuple) else len(d) for d in docs) > 5_000_000
@@ -465,6 +507,10 @@ def _members_say(members, docs):
 def _checked(self:ULMFiTClassifier, X):
     "Documents with as many fields as those that were learnt from."
     check_is_fitted(self, 'members_')
+    corpus = _as_corpus(X)
+    if corpus is not None:
+        for m in self.members_: _check_words(corpus, 'the classifier', m.vocab.hash)
+        return corpus[:]
     return check_docs(X, fields=self.n_fields_)
 
 # %% ../nbs/06a_predict.ipynb #c66
@@ -523,7 +569,7 @@ def score(self:ULMFiTClassifier,
     sample_weight=None, # weight of each document
 ) -> float: # 0 to 1
     "Share of documents whose label, or whose labels all, are right."
-    y = encode_targets(y, len(check_docs(X)), self.classes_)[1]
+    y = encode_targets(y, len(self._checked(X)), self.classes_)[1]
     said = self.log_proba(X).argmax(-1)
     return float(np.average((said == y).reshape(len(y), -1).all(1), weights=sample_weight))
 
@@ -536,7 +582,7 @@ def report(self:ULMFiTClassifier,
     "Each member beside the average of all."
     docs = self._checked(X)
     ids = encode_targets(y, len(docs), self.classes_)[1]
-    said = self.by_member(docs)
+    said = self.by_member(X)
     if len(said) > 1: said['both' if self._both() else 'average'] = pool(list(said.values()))
     if self.temperature_ != 1: said['tempered'] = temper(list(said.values())[-1], self.temperature_)
     keep = ('accuracy', 'loss', 'calibration_error')
@@ -795,11 +841,19 @@ def _log_odds(self:ULMFiTClassifier, texts, cuts, c):
 def _table_targets(path, n_lbls, model):
     "Documents of a table, and their labels as the model's class ids or rows of 0 and 1."
     docs, ids, names = load_standard(path, n_lbls)
+    return docs, _targets(ids, names, model, path)
+
+def _corpus_targets(corpus, model):
+    "The labels of a corpus likewise."
+    return corpus, _targets(_has_labels(corpus).labels, corpus.classes, model, corpus.folder)
+
+def _targets(ids, names, model, where):
+    "Labels as the model's class ids or rows of 0 and 1."
     classes = model.classes_.tolist()
-    if model.kind_ == 'multi': return docs, _label_columns(ids, names, classes, path)
-    if n_lbls != 1: raise InputError(f'{path}: n_lbls is {n_lbls}, but the model gives one label to each document')
+    if model.kind_ == 'multi': return _label_columns(ids, names, classes, where)
+    if ids.ndim > 1: raise InputError(f'{where}: n_lbls is {ids.shape[1]}, but the model gives one label to each document')
     numbered = names and classes == list(range(len(names))) and not any(map(class_finder(classes), names)) # the model learnt the file's ids
-    return docs, class_ids(ids.tolist() if numbered or not names else [names[i] for i in ids], classes, path, 1)
+    return class_ids(ids.tolist() if numbered or not names else [names[i] for i in ids], classes, where, 1)
 
 def _label_columns(ids, names, classes, path):
     "Columns of 0 and 1 in the order of the model's labels."
@@ -815,13 +869,14 @@ def _as_model(model): return model if hasattr(model, 'predict_proba') else load_
 @checked(n_lbls=whole_number(1))
 def evaluate(
     model, # folder of a classifier, a list of folders to be averaged, a fitted `ULMFiTClassifier`, or what `load_served` returns
-    data, # a table in the standard format (labels first), or (docs, labels)
+    data, # a table in the standard format (labels first), or (docs, labels), or a `Corpus` with labels (or its folder)
     *,
     n_lbls:int=1, # label columns of the table; of a model that gives several labels, as many as there are labels
 ) -> dict: # accuracy with its interval, loss, calibration error, per-class scores, confusion matrix; `members` holds each alone
     "Score a classifier on labelled documents."
-    model = _as_model(model)
-    if isinstance(data, (str, Path)): docs, y = _table_targets(data, n_lbls, model)
+    model, corpus = _as_model(model), _as_corpus(data)
+    if corpus is not None: docs, y = _corpus_targets(corpus, model)
+    elif isinstance(data, (str, Path)): docs, y = _table_targets(data, n_lbls, model)
     else:
         docs = check_docs(data[0], 'docs', 1)
         y = encode_targets(data[1], len(docs), model.classes_)[1]
@@ -840,11 +895,12 @@ def diagnose(self:ULMFiTClassifier,
     "Where a classifier is right and where it is not."
     docs = self._checked(X)
     if not docs: raise InputError('X holds no documents: there is nothing to diagnose')
-    ids, log_p, m = encode_targets(y, len(docs), self.classes_)[1], self.log_proba(docs), self.members_[0]
+    ids, log_p, m = encode_targets(y, len(docs), self.classes_)[1], self.log_proba(X), self.members_[0]
     hit = (log_p.argmax(-1) == ids).reshape(len(docs), -1).all(1)
     numbers = _numbers(docs, m.tok, m.vocab)
     unknown = [(np.asarray(n) == 0).mean() if len(n) else 0. for n in numbers]
     bands = dict(length=by_band(hit, [len(n) for n in numbers]), unknown=by_band(hit, unknown))
+    if _are_ids(docs): docs = [*map(m.vocab.textify, docs)]
     return (_label_tables if self.kind_ == 'multi' else _class_tables)(docs, log_p, ids, self.classes_, k) | bands
 
 # %% ../nbs/06a_predict.ipynb #06a0di2a

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
-from fastcore.basics import patch
 from .fixup import InputError, as_path
+from .checks import patch
 from .tokenize import tokenizer_from_config
 from .classifier import classifier_from, finetune_classifier, predict_logits
 from .formats import save_model, _replacing

@@ -12,9 +12,8 @@ from pathlib import Path
 
 # %% ../nbs/06b_serve.ipynb #5e00a005
 import numpy as np
-from fastcore.basics import patch
 from .fixup import InputError, as_path
-from .checks import checked
+from .checks import checked, patch
 
 # %% ../nbs/06b_serve.ipynb #5e00b002
 def _sigmoid(x): return .5 + .5 * np.tanh(.5 * x)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PieceTokenizer', 'Tokenizer', 'map_chunks', 'partition_by_cores', 'get_all', 'SubwordTokenizer',
-           'tokenizer_from_config']
+           'tokenizer_from_config', 'StoredTokenizer']
 
 # %% ../nbs/01_tokenize.ipynb #8f40ca40
 import gc, hashlib, io, os, pickle, re, warnings
@@ -20,15 +20,14 @@ from threading import Lock
 from unicodedata import is_normalized
 
 # %% ../nbs/01_tokenize.ipynb #c3047231
-import numpy as np, sentencepiece, spacy
-from fastcore.basics import patch
+import numpy as np, sentencepiece
 try: from re import _parser as sre_parse
 except ImportError: import sre_parse
-from spacy.symbols import ORTH
 from tqdm.auto import tqdm
 
 # %% ../nbs/01_tokenize.ipynb #3510c12f
 from .fixup import *
+from .checks import patch
 from .pieces import *
 from .fixup import _check_text, _fields, _unseen
 
@@ -124,9 +123,15 @@ def proc_doc(self:PieceTokenizer,
 # %% ../nbs/01_tokenize.ipynb #56db29ec
 _LONGEST = 1000 # characters of a piece that are cut at once
 
+def _spacy_library(): # imported when text is split, not before: a corpus on disk is read and learnt from without it
+    try: import spacy
+    except ImportError as e: raise InputError(f'spaCy is not installed ({e}); splitting text into words needs it: pip install spacy') from None
+    return spacy
+
 def _language(lang, general=True): # spaCy's patterns and exceptions
     if lang in ('ja', 'zh', 'th'): raise InputError(f"lang={lang!r}: written without spaces; use tokenizer='subword'")
-    try: language = spacy.util.get_lang_class(lang)
+    library = _spacy_library()
+    try: language = library.util.get_lang_class(lang)
     except (ImportError, ValueError): raise InputError(f'lang={lang!r}: spaCy has no such language; give its two-letter code, or xx for any') from None
     its_own = language.default_config['nlp']['tokenizer']['@tokenizers'] != 'spacy.Tokenizer.v1'
     if its_own and not general:
@@ -141,13 +146,15 @@ def _length(search, s): # of the prefix or suffix that is found in s
 class _Words:
     "spaCy's patterns and exceptions for one language"
     def __init__(self, lang, special=()):
-        o, u = _language(lang), spacy.util
+        o, spacy = _language(lang), _spacy_library()
+        u, ORTH = spacy.util, spacy.symbols.ORTH
         self.prefix, self.suffix = o.prefixes and u.compile_prefix_regex(o.prefixes).search, o.suffixes and u.compile_suffix_regex(o.suffixes).search
         self.infix, self.token, self.url = o.infixes and u.compile_infix_regex(o.infixes).finditer, o.token_match, o.url_match
         self.exceptions = {**o.tokenizer_exceptions, **{w: [{ORTH: w}] for w in special}}
         self.rules, self.tok = {w: [t[ORTH] for t in parts] for w, parts in self.exceptions.items()}, None
 
     def bare(self): # spaCy with an empty table of strings
+        spacy = _spacy_library()
         return spacy.tokenizer.Tokenizer(spacy.vocab.Vocab(), self.exceptions, self.prefix, self.suffix, self.infix, self.token, self.url)
 
     def __call__(self, x):
@@ -810,7 +817,7 @@ def _look_at(self:Tokenizer, docs): # warn once of texts that this tokenizer can
 def config(self:Tokenizer) -> dict: # kind, lang, version, rules, strict
     "What is needed to cut text the same way again"
     rules = 'strict' if self.strict else _rules_name(self.rules, self.lang)
-    return dict(kind='spacy', lang=self.lang, version=spacy.__version__, rules=rules, strict=self.strict)
+    return dict(kind='spacy', lang=self.lang, version=_spacy_library().__version__, rules=rules, strict=self.strict)
 
 @patch
 def decode(self:Tokenizer,
@@ -912,7 +919,9 @@ def decode(self:SubwordTokenizer,
 def config(self:SubwordTokenizer) -> dict: # kind, version, rules, n_tokens, model_hash
     "What is needed to cut text the same way again, beside spm.model"
     return dict(kind='subword', version=sentencepiece.__version__, lang=self.lang, rules=_rules_name(self.rules, self.lang), n_tokens=len(self.itos),
-                model_hash=hashlib.sha256(self.model).hexdigest()[:16])
+                model_hash=_model_hash(self.model))
+
+def _model_hash(model): return hashlib.sha256(model).hexdigest()[:16]
 
 # %% ../nbs/01_tokenize.ipynb #n8dcfe2a
 @patch
@@ -931,7 +940,7 @@ def sample(self:SubwordTokenizer,
 # %% ../nbs/01_tokenize.ipynb #6834ad47
 def tokenizer_from_config(
     config:dict, # from a tokenizer's `config`
-    folder=None, # where spm.model lies, for subwords
+    folder=None, # where spm.model lies, for subwords, or its bytes
     newest:bool=False, # with the newest text rules in place of those it had? For a model that will learn from new text
 ): # Tokenizer or SubwordTokenizer that cuts as before
     "Build a tokenizer again."
@@ -940,11 +949,30 @@ def tokenizer_from_config(
     strict = config.get('strict', False)
     rules = STRICT_RULES if strict else rules_of(config.get('rules'), lang)
     if newest and not strict: rules = rules_of(RULES_VERSION, lang)
-    if kind == 'spacy': tok, now = Tokenizer(lang, rules, strict, general=True), spacy.__version__
-    else: tok, now = SubwordTokenizer(Path(folder or '.'), rules, lang), sentencepiece.__version__
-    if kind == 'subword' and tok.config['model_hash'] != config['model_hash']: raise InputError(f'{folder}: spm.model is not the one that was trained with')
+    if kind == 'spacy': tok = Tokenizer(lang, rules, strict, general=True)
+    else: tok = SubwordTokenizer(_subword_model(config, folder), rules, lang)
+    now = tok.config['version']
     if now.split('.')[:2] != config['version'].split('.')[:2]: warnings.warn(f'text was cut by {kind} {config["version"]}, now {now}: tokens may differ')
     return tok
+
+# %% ../nbs/01_tokenize.ipynb #n5704ed01
+def _subword_model(config, folder): # bytes of the very model that a config describes
+    model = folder if isinstance(folder, bytes) else _model_bytes(Path(folder or '.'))
+    if _model_hash(model) != config['model_hash']: raise InputError(f'{folder}: spm.model is not the one that was trained with')
+    return model
+
+class StoredTokenizer:
+    "A tokenizer as a folder describes it: what is stored with a model, without the library that splits text."
+    def __init__(self,
+        config:dict, # from a tokenizer's `config`
+        folder=None, # where spm.model lies, for subwords
+    ):
+        self.config = config
+        if config.get('kind') == 'subword': self.model = _subword_model(config, folder)
+
+    def build(self):
+        "The tokenizer itself."
+        return tokenizer_from_config(self.config, getattr(self, 'model', None))
 
 # %% ../nbs/01_tokenize.ipynb #5298605a
 @patch(cls_method=True)

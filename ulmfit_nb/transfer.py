@@ -23,11 +23,10 @@ from torch import nn
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from tqdm.auto import tqdm
-from fastcore.basics import patch
 
 # %% ../nbs/05_transfer.ipynb #d49f885b
 from .fixup import InputError, as_path, iter_lines
-from .checks import checked, fingerprint
+from .checks import checked, fingerprint, patch
 from .vocab import Corpus, Vocab, write_whole
 from .formats import *
 from .formats import _need_embedding, _tied

@@ -15,12 +15,11 @@ from types import MappingProxyType
 
 # %% ../nbs/02_vocab.ipynb #637e8c93
 import numpy as np
-from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 # %% ../nbs/02_vocab.ipynb #ce1b087a
 from .fixup import *
-from .checks import checked, fingerprint, whole_number
+from .checks import checked, fingerprint, patch, whole_number
 from .tokenize import *
 from .fixup import _files_in, _read_text
 from .tokenize import _size
