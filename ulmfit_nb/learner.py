@@ -489,7 +489,7 @@ class _Run:
         pos['a_look'] = max(pos['a_look'], getattr(learn, 'val_seconds', None) or 0)
         self.accumulate, self.cbs, self.progress, self.over = accumulate, cbs, progress, False
         self.low = isinstance(f, transfer.Endless) and pos['t'] > 0 # was the last step one with which a run may end?
-        self.tick = self.saved = self.told = time.monotonic(); self.ema, self.unread = None, []
+        self.tick = self.saved = self.told = time.monotonic(); self.ema, self.unread, self.lately = None, [], []
 
     writes = property(lambda self: ranks()[0] == 0) # does this process write files?
 
@@ -618,7 +618,9 @@ def one(self:_Run, batches, share):
     self.unread.append(learn.sched.records[-1])
     if learn.at_once or self.ema is None or len(self.unread) == 20: self.read()
     if self.path and ranks()[0] == 0 and time.monotonic() - self.told > 2: self.tell()
-    took = self.clock()
+    self.lately.append(self.clock())
+    if self.unread: return # a GPU is still at it: what a step takes is known when the losses are read
+    took, self.lately = sum(self.lately) / len(self.lately), []
     pos['a_step'] = .8 * pos['a_step'] + .2 * took if pos['a_step'] else took
 
 # %% ../nbs/05a_learner.ipynb #c65
