@@ -59,7 +59,7 @@ BREAKS = [ # property, notebook, the line as it is, the line broken
 
 def noticed(notebook, line, broken):
     "Run `notebook` with `line` replaced; what the failing cell said, or None if nothing failed."
-    path = ROOT/'nbs'/f'{notebook}.ipynb'
+    path = next((ROOT/'nbs').rglob(f'{notebook}.ipynb'))
     nb = nbformat.read(path, as_version=4)
     hits = [c for c in nb.cells if c.cell_type == 'code' and line in c.source]
     if not hits: raise SystemExit(f'{path.name}: no cell holds the line {line!r}; bring tools/break_things.py up to date')

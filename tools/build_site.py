@@ -34,14 +34,14 @@ def sidebar(nbs):
     return [(e['section'], e['contents']) if isinstance(e, dict) else (None, [e]) for e in entries]
 
 
-def read_page(path):
+def read_page(path, folder):
     """A processed notebook as a dict: its front matter, cells, file names and module."""
     cells = json.loads(path.read_text())['cells']
     for cell in cells: cell['source'] = ''.join(cell['source'])
     front = yaml.safe_load(cells[0]['source'].strip().strip('-')) if cells and cells[0]['cell_type'] == 'raw' else {}
     href = front.get('output-file', path.stem + '.html')
     number = re.match(r'(\d+\w?)_', path.name)
-    return dict(name=path.name, href=href, stem=Path(href).stem, cells=cells, title=front.get('title', path.stem),
+    return dict(name=str(path.relative_to(folder)), href=href, stem=Path(href).stem, cells=cells, title=front.get('title', path.stem),
                 description=front.get('description', ''), number=number and number[1])
 
 
@@ -283,16 +283,16 @@ def pandoc(markdown, variables, metadata):
 
 def resolve_links(text, pages, ids, docs_url, repo_url):
     """Links to notebooks, to the published docs and to files of the repository, made to work here."""
-    hrefs = {page['name']: page['href'] for page in pages}
+    hrefs = {Path(page['name']).name: page['href'] for page in pages}
     def fix(found):
         link, hash, anchor = html.unescape(found[1]).partition('#')
         if link.startswith(docs_url): # nbdev's link to a name: its entry, else its class's, else no link
-            link = link.removeprefix(docs_url + '/')
+            link = link.removeprefix(docs_url + '/').rpartition('/')[2] # all pages are in one folder here
             known = [a for a in (anchor, anchor.rpartition('.')[0]) if a in ids.get(link, ())]
             if not known: return found[3]
             anchor = known[0]
         elif link and not re.match(r'[a-z]+:', link):
-            file = next((f.resolve() for f in (ROOT/'nbs'/link, ROOT/link) if f.is_file()), None)
+            file = next((f.resolve() for f in (ROOT/'nbs'/link, ROOT/'nbs/under_the_hood'/link, ROOT/link) if f.is_file()), None)
             if Path(link).name in hrefs: link = hrefs[Path(link).name]
             elif file: link = f'{repo_url}/blob/main/{file.relative_to(ROOT)}'
         return f'<a href="{html.escape(link + hash + anchor)}"{found[2]}>{found[3]}</a>'
@@ -321,7 +321,7 @@ def render(page, pages, sections, config, markdown):
     """One page as HTML."""
     at, module = pages.index(page), f"{config['lib_name']}.{page['stem']}"
     before, after = navigation(sections, pages, page)
-    written = (f"Module <code>{module}</code>, written in <code>nbs/{page['name']}</code>." if page['api'] and page['number'] else '')
+    written = (f"Module <code>{module}</code>, written in <code>nbs/{page['name']}</code>." if page['api'] else '')
     variables = {'site': config['title'], 'home': page['stem'] == 'index', 'chapter': page['number'] or '',
                  'sidebar-before': before, 'sidebar-after': after, 'sidebar': before + after, 'notebook': written,
                  'plain-description': html.escape(re.sub(r'[`$*]', '', page['description'] or config['description']), quote=True),
@@ -344,7 +344,7 @@ def build(out, partial=False):
     config, nbs = get_config(), ROOT/'nbs'
     sections, processed = sidebar(nbs), process(nbs)
     listed = [name for _, names in sections for name in names]
-    here = {path.name for path in nbs.glob('[!_.]*.ipynb')}
+    here = {str(path.relative_to(nbs)) for path in nbs.rglob('[!_.]*.ipynb') if not {'.ipynb_checkpoints', '_proc'} & set(path.parts)}
     missing, unlisted = [n for n in listed if n not in here], sorted(here - set(listed))
     if unlisted: raise SystemExit(f'not in sidebar.yml: {", ".join(unlisted)}')
     if missing and not partial: raise SystemExit(f'in sidebar.yml but not in nbs/: {", ".join(missing)}')
@@ -353,7 +353,7 @@ def build(out, partial=False):
     out.mkdir(parents=True)
     for file in [SITE/'site.css', SITE/'icon.svg', nbs/'styles.css', *nbs.glob('*.svg'), *nbs.glob('*.png'), *nbs.glob('*.jpg')]:
         shutil.copy(file, out)
-    pages = [read_page(processed/name) for name in listed if name in here]
+    pages = [read_page(processed/name, processed) for name in listed if name in here]
     for page in pages: page.update(out=out, figures=0, api=[])
     texts = [body(page, f"{config['lib_name']}.{page['stem']}") for page in pages]
     if any(page['api'] for page in pages):

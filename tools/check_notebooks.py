@@ -21,6 +21,11 @@ LONGEST_OUTPUT = 1_000_000 # bytes of one cell's outputs, figures included
 FOLDERS = re.compile(r'''(?:^|[\s'"(=])/(?!dev/)(?:\w[\w.-]*/)+\w|[A-Z]:\\Users|site-packages|ipykernel_\d''', re.M)
 
 
+def notebooks():
+    "All notebooks, those in folders too."
+    return sorted(p for p in (ROOT/'nbs').rglob('[!_.]*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+
+
 def title_cell(cells):
     first = cells[0] if cells else None
     if first is None or first.cell_type != 'markdown' or not re.fullmatch(r'# .+(\n+>.*)?\s*', first.source):
@@ -65,7 +70,7 @@ def written_twice(files):
 
 def main():
     wrong = []
-    for path in sorted((ROOT/'nbs').glob('[!_.]*.ipynb')):
+    for path in notebooks():
         cells = nbformat.read(path, as_version=4).cells
         for i, what in chain(title_cell(cells), control_characters(cells), mixed_imports(cells), outputs(cells)):
             wrong.append(f'{path.name}, cell {i}: {what}')

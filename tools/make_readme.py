@@ -33,7 +33,7 @@ def github_callout(found):
 
 def text_cell(source):
     source = re.sub(r'^:{3,} *\{\.callout-(\w+)([^}]*)\}\n(.*?)\n:{3,} *$', github_callout, source, flags=re.S | re.M)
-    source = re.sub(r'\]\((?:\./)?(\d\w*_\w+\.ipynb)', r'](nbs/\1', source)
+    source = re.sub(r'\]\((?:\./)?((?:under_the_hood/)?\w+\.ipynb)', r'](nbs/\1', source)
     return re.sub(r'\]\(\.\./', '](', source)
 
 

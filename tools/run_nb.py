@@ -5,7 +5,7 @@
     python tools/run_nb.py --slow nbs/07_ablations.ipynb  # `#| slow` cells too
 
 A cell flagged `#| slow`, `#| notest` or `#| cuda` is not run and keeps the
-outputs it has, unless its flag is asked for. The kernel works in nbs/, as
+outputs it has, unless its flag is asked for. The kernel works in the notebook's folder, as
 Jupyter does. The exit code is 1 if a cell failed; what ran is then not saved.
 """
 import argparse, re, sys, time
@@ -85,7 +85,7 @@ def main():
     args = parser.parse_args()
     skip = {flag for flag in FLAGS if not getattr(args, flag)}
     failed = 0
-    for path in args.notebooks or sorted((ROOT/'nbs').glob('[!_.]*.ipynb')):
+    for path in args.notebooks or sorted(p for p in (ROOT/'nbs').rglob('[!_.]*.ipynb') if '.ipynb_checkpoints' not in p.parts):
         result = run(path.resolve(), skip, args.timeout)
         if result is None: failed += 1; continue
         skipped, seconds, local = result
