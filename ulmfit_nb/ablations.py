@@ -9,7 +9,7 @@ __all__ = ['FULL', 'TABLES', 'PAPER_SETS', 'GRIDS', 'TUNING', 'Experiment', 'exp
            'low_shot', 'plot_low_shot', 'compare_ways', 'label_worth', 'plot_epochs']
 
 # %% ../nbs/07_ablations.ipynb #c3
-import hashlib, itertools, json, math, os, platform, shutil, subprocess, tempfile, time
+import hashlib, itertools, json, math, os, platform, shutil, subprocess, tempfile, time, warnings
 from collections import Counter
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -371,10 +371,13 @@ def fit_tfidf(
 ): # a scikit-learn pipeline, fitted
     "TF-IDF and logistic regression, tuned by cross-validation on these labels."
     model = make_pipeline(TfidfVectorizer(preprocessor=_plain_text, sublinear_tf=True), LogisticRegression(C=10., max_iter=1000))
-    folds = min(5, np.unique(y, return_counts=True)[1].min())
-    if folds < 2: return model.fit(docs, y)
+    counts = np.sort(np.unique(y, return_counts=True)[1])
+    if counts[-2:].min() < 2: return model.fit(docs, y) # a part for trial would leave one class to learn from
     choices = dict(tfidfvectorizer__ngram_range=[(1, 1), (1, 2)], logisticregression__C=[.1, 1., 10., 100., 1000.])
-    return GridSearchCV(model, choices, cv=StratifiedKFold(folds, shuffle=True, random_state=seed)).fit(docs, y).best_estimator_
+    parts = StratifiedKFold(min(5, counts[-1]), shuffle=True, random_state=seed) # of five, however rare a class is: of two, each would learn from half
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'The least populated class')
+        return GridSearchCV(model, choices, cv=parts).fit(docs, y).best_estimator_
 
 # %% ../nbs/07_ablations.ipynb #e7a1c0d6
 def _plain_text(doc):
