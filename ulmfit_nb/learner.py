@@ -11,7 +11,7 @@ __all__ = ['ADAM', 'SIZES', 'DROPS', 'ModelData', 'pick_precision', 'Learner', '
 import atexit, copy, hashlib, json, math, os, signal, tempfile, threading, time
 from contextlib import contextmanager
 from dataclasses import is_dataclass
-from itertools import islice
+from itertools import chain, count, islice
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -624,6 +624,11 @@ def one(self:_Run, batches, share):
     pos['a_step'] = .8 * pos['a_step'] + .2 * took if pos['a_step'] else took
 
 # %% ../nbs/05a_learner.ipynb #c65
+def _epoch_after_epoch(learn):
+    "The batches of the next epoch, and of those after it."
+    if not learn.data.trn_dl.n_batches(learn.epoch): raise InputError('the train loader has no batches: give it more text')
+    return chain.from_iterable(learn.data.trn_dl.batches(e) for e in count(learn.epoch))
+
 @patch
 def lr_find(self:Learner,
     start_lr:float=1e-5, # first rate of the last group
@@ -639,7 +644,7 @@ def lr_find(self:Learner,
     opt = self.opt_fn([dict(params=g, lr=1.) for g in self.groups])
     kept = copy.deepcopy(_state(self, opt, {}, {})); seen, avg, best = [], 0., math.inf
     self.begin_epoch(); self.model.train()
-    for i, (lr, batch) in enumerate(zip(rates, self.data.trn_dl.batches(self.epoch))):
+    for i, (lr, batch) in enumerate(zip(rates, _epoch_after_epoch(self))):
         try: loss = float(self.step(opt, [batch], lr * shape)[0])
         except InputError: break
         if not math.isfinite(loss): break
