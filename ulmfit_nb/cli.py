@@ -687,6 +687,8 @@ def tables(
     lines = as_path(lines)
     if not is_file(lines): raise InputError(f'{lines}: no such file; ulmfit ablate writes it')
     rows, said = ab.read_lines(lines), []
+    for i, r in enumerate(rows, 1):
+        if not {'data', 'labels', 'valid'} <= r.keys(): raise InputError(f'{lines}, line {i}: no result of ulmfit ablate')
     for data in sorted({r['data'] for r in rows}):
         labels = sorted({r['labels'] for r in rows if r['data'] == data}, key=lambda n: n or math.inf)
         for n, name in itertools.product(labels, [t for t in ab.TABLES if t.startswith('table')]):
