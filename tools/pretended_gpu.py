@@ -6,9 +6,10 @@
 Every tensor's memory remembers whether it would be the GPU's. An operation on
 tensors of both kinds raises, as CUDA does; reading a number or a shape that only
 the GPU knows counts as a wait; the LSTM takes the number type that cuDNN would
-take, float16 under autocast. How long anything would take it cannot say. The exit
-code is 1 if a tensor is in the wrong place, an LSTM runs in another type than was
-asked for, or a step waits more often than it may.
+take, float16 under autocast. What is trained in fp32 is compared with the CPU's.
+How long anything would take it cannot say. The exit code is 1 if a tensor is in
+the wrong place, an LSTM runs in another type than was asked for, a step waits more
+often than it may, or the weights are not the CPU's.
 """
 import collections, contextlib, sys, tempfile, traceback
 from pathlib import Path
@@ -225,6 +226,17 @@ def rehearse(precision, folder, stream, texts):
         yield dict(precision=precision, stage=name, steps=steps[0], waits_a_step=round(each, 2), lstm=types, result=result, wrong=wrong)
 
 
+def unlike_cpu(folder, stream, texts):
+    """Models of `folder`, trained in fp32 on the pretended GPU, that differ from those of the CPU by more than rounding."""
+    from ulmfit_nb.formats import load_model
+    for name, run in stages(stream, texts, folder/'cpu', 'fp32'):
+        if name not in MOST: continue
+        cpu = run()
+        here, there = (load_model(f)[0] for f in (cpu, folder/'fp32'/cpu.name))
+        off = max(float((here[k] - there[k]).double().norm() / here[k].double().norm().clamp(min=1e-9)) for k in here)
+        if off > 1e-3: yield f'{name}: weights differ by {off:.1e} of their length from the CPU'
+
+
 def main(precisions):
     bad = 0
     with tempfile.TemporaryDirectory() as tmp:
@@ -234,6 +246,10 @@ def main(precisions):
                 result = f", accuracy {row['result']['accuracy']:.2f}" if isinstance(row['result'], dict) else ''
                 print(f"{row['precision']}  {row['stage']:18} {row['steps']:3} steps, {row['waits_a_step']:.2f} waits a step, LSTM {row['lstm']}{result}", *row['wrong'], flush=True)
                 bad += bool(row['wrong'])
+        unlike = list(unlike_cpu(Path(tmp), stream, texts)) if 'fp32' in precisions else []
+    if unlike: print(*unlike, sep='\n')
+    elif 'fp32' in precisions: print('in fp32 the weights are those of the CPU')
+    bad += len(unlike)
     return int(bad > 0)
 
 

@@ -724,14 +724,19 @@ def scaled_drops(
 
 # %% ../nbs/under_the_hood/learner.ipynb #c82
 def _streams(corpus, valid, seed=42):
-    "Train and validation streams: another corpus with the same vocabulary, or the last 2 % of this one (at least a document)."
+    "Train and validation streams: another corpus with the same vocabulary, or 2 % of this one (at least a document): the last, or of each class its share."
     if valid is not None:
         valid = Corpus(valid) if not isinstance(valid, Corpus) else valid
         if valid.vocab.hash != corpus.vocab.hash: raise InputError(f'{valid.folder}: its vocabulary is not that of {corpus.folder}; prepare it with vocab={corpus.folder}')
         return corpus.stream(), valid.stream()
     if len(corpus) < 2: raise InputError(f'{corpus.folder}: holds {len(corpus)} document: give valid=, or at least 2 documents')
-    cut = int(corpus.offsets[len(corpus) - max(1, len(corpus) // 50)])
-    return corpus.stream()[:cut], corpus.stream()[cut:]
+    n, labels = max(1, len(corpus) // 50), corpus.labels
+    if labels is None or labels.ndim > 1 or labels.min() == labels.max():
+        cut = int(corpus.offsets[len(corpus) - n])
+        return corpus.stream()[:cut], corpus.stream()[cut:]
+    spread = ((np.arange(n) + .5) * len(corpus) / n).astype(int)
+    held = np.argsort(labels, kind='stable')[spread] # evenly through the documents as they stand class by class
+    return corpus.stream(np.setdiff1d(np.arange(len(corpus)), held)), corpus.stream(np.sort(held))
 
 # %% ../nbs/under_the_hood/learner.ipynb #6b2f0a15
 def join_ranks():
@@ -816,7 +821,7 @@ def _first_says(f):
 def pretrain(
     corpus, # folder made by `prepare`, a `Corpus`, or raw text, as `prepare` takes it
     out, # model folder to write; its run's files go to `out` + '.run'
-    valid=None, # corpus with the same vocabulary to validate on, or raw text; None: the last 2 % of `corpus`
+    valid=None, # corpus with the same vocabulary to validate on, or raw text; None: 2 % of `corpus`, the last or of each class
     tokenizer='spacy', # of raw text: 'spacy', 'subword' (learnt from it), or a tokenizer
     lang:str='en', # of raw text: language of the words
     max_vocab:int=60000, # of raw text: most tokens, specials included
@@ -977,7 +982,7 @@ def finetune_lm(
     lm, # folder of a language model, or the name of one that ships
     corpus, # folder made by `prepare` with the model's tokenizer, or a `Corpus`
     out, # model folder to write; its run's files go to `out` + '.run'
-    valid=None, # corpus to validate on, same vocabulary; None: the last 2 % of `corpus`
+    valid=None, # corpus to validate on, same vocabulary; None: 2 % of `corpus`, the last or of each class
     direction:str='fwd', # 'fwd' or 'bwd'; must be the model's
     head_epochs:int=1, # epochs in which only the last group learns
     epochs:int=1, # epochs in which everything learns
