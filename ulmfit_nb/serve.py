@@ -461,7 +461,8 @@ class ServedClassifier:
             part = (_LSA if m['direction'] == 'any' else _Plain if 'saved' in self.about else _Network)(folder/name, m, threads)
             vocab = Vocab.load(folder/name/'vocab.json')
             if m.get('vocab_hash', vocab.hash) != vocab.hash: raise InputError(f'{folder}/{name}: vocab.json is not the vocabulary this model was trained with; the folder is damaged')
-            self.parts.append((part, vocab, tokenizer_from_config(m['tokenizer'], folder/name), m))
+            with _without_torch(alone): tok = tokenizer_from_config(m['tokenizer'], folder/name) # this is where spaCy is imported
+            self.parts.append((part, vocab, tok, m))
 
 # %% ../nbs/under_the_hood/serve.ipynb #5e00a038
 @patch(as_prop=True)
