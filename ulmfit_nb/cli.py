@@ -129,6 +129,9 @@ VERBS = {
     'predict': ('cli', 'predict', 'label a text, or a file of them, and say why'),
     'export': ('serve', 'export', 'a classifier as an ONNX graph, small and without PyTorch'),
     'ablate': ('cli', 'ablate', 'run a grid of experiments; go on where it stopped'),
+    'reproduce': ('reproduce', 'reproduce', "the paper's way on IMDb: pre-train, fine-tune, train, score, within so many minutes"),
+    'unship': ('reproduce', 'unship', 'put together what reproduce --ship wrote in parts'),
+    'check': ('check', 'check', 'does this machine compute what it should, and how fast'),
     'tables': ('cli', 'tables', 'draw tables and figures from what a grid wrote'),
 }
 
@@ -188,6 +191,9 @@ EXAMPLES = {
     'evaluate': 'ulmfit evaluate sentiment test.csv',
     'predict': 'ulmfit predict sentiment "A film that stays with you."',
     'export': 'ulmfit export sentiment served --int8',
+    'reproduce': 'ulmfit reproduce imdb --minutes 12 --data data --out imdb',
+    'unship': 'ulmfit unship parts models',
+    'check': 'ulmfit check --out machine.json',
     'ablate': 'ulmfit ablate table7 --data trec6 --seeds 3 --out table7.jsonl',
     'tables': 'ulmfit tables table7.jsonl',
 }
@@ -267,6 +273,7 @@ def _complain(verb, said, code):
 # %% ../nbs/08_cli.ipynb #c29
 def _told(result):
     "What a verb returned, for a person to read."
+    if hasattr(result, 'exit_code'): return str(result)
     if result is None or isinstance(result, (str, dict)): return result if isinstance(result, str) else '' # what ends in a dict has told it on its way
     if isinstance(result, Path) and (result/'config.json').is_file():
         m = json.loads((result/'config.json').read_text(encoding='utf-8')).get('metrics') or {}
@@ -321,9 +328,10 @@ def _plain_warnings(verb):
 def _outcome(verb, args):
     "Run a verb and turn what can go wrong into a number and a line."
     try:
-        with _plain_warnings(verb): told = _told(_call(verb, args))
+        with _plain_warnings(verb): result = _call(verb, args)
+        told = _told(result)
         if told: print(told, flush=True)
-        return 0, told
+        return getattr(result, 'exit_code', 0), told # a verdict may be a no
     except InputError as e: return _complain(verb, e, 2)
     except BrokenPipeError: return _nobody_reads(), None
     except OSError as e: return _complain(verb, e, 2)
