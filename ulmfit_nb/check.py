@@ -247,14 +247,18 @@ def _expected(trial):
 # %% ../nbs/06d_check.ipynb #06d00032
 def _compare(name, trial, precision, device, expected):
     "One line of the table: how far off, where, and what is wrong with it."
-    (losses, grads, types), (losses64, grads64) = _computed(trial, precision, device), expected
+    row, (losses64, grads64) = dict(what=name, precision=precision, limit=_LIMITS[precision] * trial.looseness), expected
+    try: losses, grads, types = _computed(trial, precision, device)
+    except RuntimeError as e: return row | dict(loss_error=None, gradient_error=None, wrong=[f'ends in an error ({str(e).splitlines()[0]})'])
     off = {k: float((grads[k] - g).norm() / g.norm()) for k, g in grads64.items()}
-    worst, limit = max(off, key=lambda k: off[k] if math.isfinite(off[k]) else math.inf), _LIMITS[precision] * trial.looseness
+    worst = max(off, key=lambda k: off[k] if math.isfinite(off[k]) else math.inf)
     loss_off = max(abs(a - b) / b for a, b in zip(losses, losses64))
     given, asked = sorted(str(t).removeprefix('torch.') for t in types), str(_TYPES[precision]).removeprefix('torch.')
-    wrong = [f'{what} is off by {x:.2g}, where {limit:.2g} is what {precision} explains' for what, x in [('its loss', loss_off), (f'the gradient of {worst}', off[worst])] if not x <= limit]
+    wrong = [f"{what} is off by {x:.2g}, where {row['limit']:.2g} is what {precision} explains" for what, x in [('its loss', loss_off), (f'the gradient of {worst}', off[worst])] if not x <= row['limit']]
     if trial.cell == 'lstm' and given != [asked]: wrong.append(f"the LSTM runs in {' and '.join(given)}, not in {asked}")
-    return dict(what=name, precision=precision, loss_error=loss_off, gradient_error=off[worst], where=worst, limit=limit, types=given, wrong=wrong)
+    return row | dict(loss_error=_number(loss_off), gradient_error=_number(off[worst]), where=worst, types=given, wrong=wrong)
+
+def _number(x): return x if math.isfinite(x) else None # JSON knows no infinity
 
 # %% ../nbs/06d_check.ipynb #06d00041
 def training_speed(
@@ -296,7 +300,7 @@ class Verdict(dict):
 
     def __str__(self):
         lines = [f"{self['device']}, PyTorch {self['torch']}, {self['threads']} thread(s)", '', 'against float64                     type   loss off  gradient off  limit']
-        lines += [f"  {r['what']:32}  {r['precision']:5}  {r['loss_error']:8.1e}  {r['gradient_error']:12.1e}  {r['limit']:5.0e}" + '  wrong' * bool(r['wrong']) for r in self['checks']]
+        lines += [f"  {r['what']:32}  {r['precision']:5}  {_shown(r['loss_error']):>8}  {_shown(r['gradient_error']):>12}  {r['limit']:5.0e}" + '  wrong' * bool(r['wrong']) for r in self['checks']]
         if self['speed']: lines += ['', 'a training step                     type    batch  words a second']
         lines += [f"  {_model_name(r):32}  {r['precision']:5}  {r['bs']:6}  {r['words_per_second']:14,}" for r in self['speed']]
         lines += ['', f"precision='auto' takes {self['auto']}"] + [f"WRONG: {w}" for w in self['wrong']]
@@ -306,6 +310,8 @@ class Verdict(dict):
         if not self['wrong']: return f"right: every result is as close to float64 as its number type allows ({self['seconds']} s)"
         if self['take'] is None: return 'WRONG: nothing should be trained on this machine as it is'
         return f"WRONG as said; what passed is {', '.join(self['passed'])}: train with --precision {self['take']}"
+
+def _shown(x): return '-' if x is None else f'{x:.1e}'
 
 def _model_name(row):
     softmax = f"{row['sampled']:,} words sampled" if row['sampled'] else 'exact softmax'

@@ -476,6 +476,7 @@ def fit(self:Learner,
     run = _Run(self, opt, f, lrs, counts, spans, about, pos, checkpoint, save_secs, 60 * minutes - reserve if minutes else None, steps, val_steps, accumulate, cbs, progress and ranks()[0] == 0)
     if not pos['done']:
         with _stop_politely() as asked: run.go(asked)
+        if asked['stop'] and ranks()[1] == 1: raise KeyboardInterrupt('stopped; the same call continues') # while it was ending
     self.spent, self.n_steps = pos['secs'], pos['t']
     return [r for r in self.sched.records[pos['at']:] if r['kind'] == 'epoch']
 
