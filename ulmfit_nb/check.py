@@ -325,6 +325,7 @@ def check(
     size:tuple|None=None, # words, emb_sz, n_hid, n_layers of the networks that are compared; None: as the device can in half a minute
 ) -> Verdict: # what was found, with an exit code
     "Does this machine compute what it should, and how fast?"
+    if size and len(size) != 4: raise InputError(f'size is {size}: give four numbers, words, emb_sz, n_hid, n_layers')
     begun, device = time.monotonic(), torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     gpu = device.type == 'cuda'
     shape = (*(size or ((5000, 400, 1152, 3) if gpu else (500, 48, 64, 2))), 16 if gpu and not size else 6, 70 if gpu and not size else 16)
@@ -346,9 +347,10 @@ _FASTEST = 'bf16', 'fp16', 'fp32'
 
 def _trials(shape):
     "What is compared, by name."
+    *net, bs, sl = shape
     for cell in ('lstm', 'qrnn'): yield f'{cell.upper()}, softmax in slices', _LanguageModelTrial(cell, *shape)
     yield 'LSTM, sampled softmax', _LanguageModelTrial('lstm', *shape, sampled=shape[0] // 5)
-    for cell in ('lstm', 'qrnn'): yield f'{cell.upper()} classifier, unequal texts', _ClassifierTrial(cell, *shape)
+    for cell in ('lstm', 'qrnn'): yield f'{cell.upper()} classifier, unequal texts', _ClassifierTrial(cell, *net, min(bs, 6), min(sl, 20))
 
 def _speeds(gpu, best):
     "Training steps of the sizes that such a machine is used for."

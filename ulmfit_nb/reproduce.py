@@ -18,7 +18,7 @@ from .fixup import InputError, as_path, iter_lines, load_standard, overlap, writ
 from .checks import checked
 from .tokenize import StoredTokenizer
 from .vocab import Corpus, excerpt, prepare, write_whole
-from .formats import check_out, model_hash, save_model
+from .formats import check_out, lm_folder, model_hash, save_model
 from .learner import finetune_lm, load_checkpoint, pretrain
 from .predict import Member, train_classifier
 from .scores import measure
@@ -415,8 +415,9 @@ def reproduce(
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
     given = dict(direction=direction, size=size, cell=cell, bs=bs, sampled=sampled, lr=lr, lm_lr=lm_lr, clas_lr=clas_lr, clas_bs=clas_bs, seed=seed)
     command = _command(task, minutes=minutes, data=data, out=out, stages=stages, init=init, ship=ship, precision=precision, **given)
+    init = init and lm_folder(init, direction)
     asked, out = _asked_stages(stages), check_out(out, _mark(out), 'a folder of reproduce')
-    way = _Way(out, data and as_path(data), wiki, asked, minutes, init and as_path(init), ship and as_path(ship), _settings(out, given, init, asked), precision, max_vocab, wiki_percent, progress, command)
+    way = _Way(out, data and as_path(data), wiki, asked, minutes, init, ship and as_path(ship), _settings(out, given, init, asked), precision, max_vocab, wiki_percent, progress, command)
     out.mkdir(parents=True, exist_ok=True)
     way.note(command=command, **_made_with())
     with _handling(_stop, signal.SIGTERM):
