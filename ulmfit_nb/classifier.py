@@ -10,6 +10,7 @@ __all__ = ['KINDS', 'get_rnn_classifer', 'CLAS_DROPS', 'RECIPES', 'TextDataset',
            'FineTunePlan', 'finetune_classifier']
 
 # %% ../nbs/06_classifier.ipynb #c3
+import time
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from .fixup import InputError
 from .awd_lstm import Masks, RNN_Encoder, SequentialRNN, seq2seq_reg
-from .learner import ADAM, Learner, ModelData
+from .learner import ADAM, Budget, Learner, ModelData
 from . import transfer
 
 # %% ../nbs/06_classifier.ipynb #06ai0001
@@ -595,11 +596,14 @@ class RNN_Learner(Learner):
     def predict_logits(self, ds, bs=64, progress=False): return predict_logits(self.model, ds, bs, progress)
 
     def validate(self):
-        "Plain loss and accuracy over all validation texts, each weighing the same."
+        "Plain loss and accuracy over all validation texts, each weighing the same; how long it takes is noted for a run that is timed."
         if self.data.val_dl is None: return {}
+        begun = time.monotonic()
         ds = self.data.val_dl.ds
         z, y = self.predict_logits(ds, self.data.val_dl.bs), torch.as_tensor(np.asarray(ds.y))
-        return dict(loss=text_loss(z, y, self.kind).item(), accuracy=_rightness(z, y, self.kind))
+        found = dict(loss=text_loss(z, y, self.kind).item(), accuracy=_rightness(z, y, self.kind))
+        self.val_seconds = time.monotonic() - begun
+        return found
 
 # %% ../nbs/06_classifier.ipynb #c94
 def _rightness(z, y, kind):
@@ -667,6 +671,12 @@ class FineTunePlan:
         if unfreeze == 'chain-thaw' and not discr: self.lrs = np.array([lr / 10] * (n - 1) + [lr])
         else: self.lrs = transfer.discriminative_lrs(lr, n, factor) if discr else np.full(n, lr)
 
+    def costs(self) -> list: # one number a stage, in passes of a network that only reads
+        "What the stages cost: a pass forward each epoch, and twice that for the way back, as far down as something learns."
+        n = self.stages.n_groups
+        depth = [(n - 1 - min(stage.train)) / max(1, n - 1) for stage in self.stages]
+        return [stage.epochs * (1 + 2 * d) for stage, d in zip(self.stages, depth)]
+
     def __repr__(self):
         return f"{self.stages!r}\nrates, lowest group first: {', '.join(f'{r:.1e}' for r in self.lrs)}; schedule of each stage: {self.name}"
 
@@ -683,6 +693,7 @@ def finetune_classifier(
     factor:float=2.6, # each group's rate over that of the group below
     steps:int|None=None, # gradual: stages before everything learns; None: one for each group, the lesson has 2
     wds:float=0., # weight decay
+    minutes:float|None=None, # minutes of wall clock for all stages, each with its share of them; the schedules are stretched to fit
     checkpoint=None, # folder for exact resume; the same call continues
     progress:bool=True, # print the plan, show bars and a line an epoch
 ) -> pd.DataFrame: # a row an epoch: stage, losses, accuracy
@@ -690,10 +701,12 @@ def finetune_classifier(
     own = dict(lr=lr, unfreeze=unfreeze, discr=discr, schedule=schedule)
     args = {**_choose('recipe', recipe, RECIPES), **{k: v for k, v in own.items() if v is not None}}
     plan, rows = FineTunePlan(len(learn.groups), epochs=epochs, factor=factor, steps=steps, **args), []
+    clock, costs = Budget(minutes), plan.costs()
     if progress: print(plan)
     for k, stage in enumerate(plan.stages, 1):
         transfer.set_trainable(learn.groups, stage.train)
         path = as_path(checkpoint)/f'stage{k}.ckpt' if checkpoint else None
-        done = learn.fit(plan.lrs, 1, wds=wds, cycle_len=stage.epochs, schedule=plan.schedule, checkpoint=path, progress=progress)
+        done = learn.fit(plan.lrs, 1, wds=wds, cycle_len=stage.epochs, schedule=plan.schedule, checkpoint=path, progress=progress,
+                         **clock.for_fit(costs[k - 1] / sum(costs[k - 1:])))
         rows += [dict(stage=k, **{c: v for c, v in r.items() if c != 'kind'}) for r in done]
     return pd.DataFrame(rows)

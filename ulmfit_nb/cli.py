@@ -22,35 +22,6 @@ from .fixup import InputError, class_ids, is_file, load_standard, open_text, rea
 from .fixup import as_path
 from .checks import Bound, check_call, check_options, checked, whole_number
 
-# %% ../nbs/under_the_hood/cli.ipynb #c9
-def _match(f, args, name):
-    "What Fire makes of `args` for the signature of `f`: parameter → text, without calling `f`."
-    from fire import Fire, decorators
-    sig, got = inspect.signature(f), {}
-    def stand_in(*a, **k): got.update(sig.bind(*a, **k).arguments)
-    stand_in.__signature__ = sig
-    decorators.SetParseFn(str)(stand_in)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()): Fire(stand_in, command=[*(_negated(a, sig.parameters) for a in args), '--', '--separator=\0'], name=name)
-    except SystemExit as e: raise InputError(_plainly(e.trace.elements[-1], sig)) from None
-    return {k: v for k, v in got.items() if v is not sig.parameters[k].default} # Fire hands on the defaults of what was left out
-
-def _negated(a, names): # Fire writes --noprogress
-    return f'--no{a[5:]}' if a.startswith('--no-') and a[5:].replace('-', '_') in names else a
-
-# %% ../nbs/under_the_hood/cli.ipynb #c11
-def _plainly(error, sig):
-    "Fire's complaint as one line."
-    said, args = error.ErrorAsStr(), list(error.args)
-    if 'required argument' in said: return f"{said.rsplit(': ', 1)[-1].upper()} is missing"
-    if not args or 'consume' not in said: return said
-    if not args[0].startswith('-'): return f'{args[0]!r} is one word too many; quote texts that hold spaces'
-    option = args[0].split('=')[0]
-    near = difflib.get_close_matches(option.strip('-').replace('-', '_'), list(sig.parameters), 1)
-    return f"there is no option {option}{f'; did you mean --{_dashed(near[0])}?' if near else ''}"
-
-def _dashed(name): return name.replace('_', '-')
-
 # %% ../nbs/under_the_hood/cli.ipynb #c14
 _BOOLS = dict(true=True, yes=True, false=False, no=False) | {'1': True, '0': False}
 
@@ -72,6 +43,47 @@ def _kinds(p):
     kinds = (get_args(p.annotation) or (p.annotation,)) if p.annotation is not p.empty else (type(p.default),)
     return [k for k in _READ if k in kinds] or [str]
 
+# %% ../nbs/under_the_hood/cli.ipynb #c9
+_option = re.compile('--|-[A-Za-z]')
+
+def _match(f, args):
+    "What was typed for the parameters of `f`: parameter → text; `f` is not called."
+    ps, got, words, args = inspect.signature(f).parameters, {}, [], list(args)
+    while args:
+        arg = args.pop(0)
+        if not _option.match(arg): words.append(arg); continue
+        option, equals, value = arg.partition('=')
+        name, no = _meant(option, ps)
+        if no or not equals:
+            alone = no or not args or _option.match(args[0])
+            if alone and bool not in _kinds(ps[name]): raise InputError(f'--{_dashed(name)} needs a value: {_wanted(ps[name])}')
+            value = str(not no) if alone else args.pop(0)
+        got[name] = value
+    return _with_words(ps, got, words)
+
+def _with_words(ps, got, words):
+    "What was typed without a name goes to the parameters that are left, in their order."
+    places = [k for k, p in ps.items() if p.kind != p.KEYWORD_ONLY and k not in got]
+    got |= zip(places, words)
+    for k in ps:
+        if k not in got and ps[k].default is inspect.Parameter.empty: raise InputError(f'{k.upper()} is missing')
+    if len(words) > len(places): raise InputError(f'{words[len(places)]!r} is one word too many; quote texts that hold spaces')
+    return got
+
+# %% ../nbs/under_the_hood/cli.ipynb #c11
+def _meant(option, ps):
+    "The parameter that an option stands for, and whether it says no to it."
+    name = option.lstrip('-').replace('-', '_')
+    if name in ps: return name, False
+    for k in (name.removeprefix('no_'), name.removeprefix('no')):
+        if k in ps: return k, True
+    short = [k for k in ps if k[0] == name]
+    if len(short) == 1: return short[0], False
+    near = [f'--{_dashed(k)}' for k in short or difflib.get_close_matches(name, list(ps), 1)]
+    raise InputError(f"there is no option {option}{f'; did you mean {chr(32).join(near)}?' if near else ''}")
+
+def _dashed(name): return name.replace('_', '-')
+
 # %% ../nbs/under_the_hood/cli.ipynb #c15
 def _typed(p, text):
     "The value that `text` stands for as parameter `p`."
@@ -83,15 +95,6 @@ def _typed(p, text):
         try: return _READ[k](text)
         except (ValueError, KeyError, OverflowError): continue
     raise InputError(f'--{_dashed(p.name)} is {text!r}: expected {_wanted(p)}')
-
-def _check_values(args, ps):
-    "Complain about an option that needs a value and stands alone: Fire would make it True, or False."
-    for arg, following in zip(args, [*args[1:], '--']):
-        if '=' in arg or not re.match('--?[A-Za-z]', arg): continue
-        name = arg.lstrip('-').replace('-', '_')
-        near = [k for k in ps if k[0] == name] if len(name) == 1 else [k for k in (name, name.removeprefix('no_'), name.removeprefix('no')) if k in ps]
-        alone = near and (near[0] != name and len(name) > 1 or re.match('--|-[A-Za-z]', following))
-        if alone and bool not in _kinds(ps[near[0]]): raise InputError(f'--{_dashed(near[0])} needs a value: {_wanted(ps[near[0]])}')
 
 # %% ../nbs/under_the_hood/cli.ipynb #c16
 def _schedule(option, name):
@@ -126,6 +129,9 @@ VERBS = {
     'predict': ('cli', 'predict', 'label a text, or a file of them, and say why'),
     'export': ('serve', 'export', 'a classifier as an ONNX graph, small and without PyTorch'),
     'ablate': ('cli', 'ablate', 'run a grid of experiments; go on where it stopped'),
+    'reproduce': ('reproduce', 'reproduce', "the paper's way on IMDb: pre-train, fine-tune, train, score, within so many minutes"),
+    'unship': ('reproduce', 'unship', 'put together what reproduce --ship wrote in parts'),
+    'check': ('check', 'check', 'does this machine compute what it should, and how fast'),
     'tables': ('cli', 'tables', 'draw tables and figures from what a grid wrote'),
 }
 
@@ -185,6 +191,9 @@ EXAMPLES = {
     'evaluate': 'ulmfit evaluate sentiment test.csv',
     'predict': 'ulmfit predict sentiment "A film that stays with you."',
     'export': 'ulmfit export sentiment served --int8',
+    'reproduce': 'ulmfit reproduce imdb --minutes 12 --data data --out imdb',
+    'unship': 'ulmfit unship parts models',
+    'check': 'ulmfit check --out machine.json',
     'ablate': 'ulmfit ablate table7 --data trec6 --seeds 3 --out table7.jsonl',
     'tables': 'ulmfit tables table7.jsonl',
 }
@@ -246,8 +255,7 @@ def _call(verb, args):
     f, asked = _function(verb), [a for a in args if a not in _DRY]
     if asked != args and verb not in PLANS: raise InputError(f"there is no option --dry-run; it is for {', '.join(PLANS)}")
     ps = inspect.signature(f).parameters
-    _check_values(asked, ps)
-    given = {k: _typed(ps[k], v) for k, v in _match(f, asked, f'ulmfit {verb}').items()}
+    given = {k: _typed(ps[k], v) for k, v in _match(f, asked).items()}
     if asked == args: return f(**given)
     for g in filter(inspect.isfunction, f.sources): check_call(g, given)
     return dry_run(verb, given)
@@ -265,6 +273,7 @@ def _complain(verb, said, code):
 # %% ../nbs/under_the_hood/cli.ipynb #c29
 def _told(result):
     "What a verb returned, for a person to read."
+    if hasattr(result, 'exit_code'): return str(result)
     if result is None or isinstance(result, (str, dict)): return result if isinstance(result, str) else '' # what ends in a dict has told it on its way
     if isinstance(result, Path) and (result/'config.json').is_file():
         m = json.loads((result/'config.json').read_text(encoding='utf-8')).get('metrics') or {}
@@ -319,9 +328,10 @@ def _plain_warnings(verb):
 def _outcome(verb, args):
     "Run a verb and turn what can go wrong into a number and a line."
     try:
-        with _plain_warnings(verb): told = _told(_call(verb, args))
+        with _plain_warnings(verb): result = _call(verb, args)
+        told = _told(result)
         if told: print(told, flush=True)
-        return 0, told
+        return getattr(result, 'exit_code', 0), told # a verdict may be a no
     except InputError as e: return _complain(verb, e, 2)
     except BrokenPipeError: return _nobody_reads(), None
     except OSError as e: return _complain(verb, e, 2)
@@ -832,7 +842,7 @@ def _plan_train(o, given):
     cost = epochs * a_word * (n * min(each, o.crop or each) + held * each / 3) / _speed()
     stages = FineTunePlan(shape[2] + 2, epochs=epochs, **{**RECIPES[o.recipe], **{k: v for k, v in dict(lr=o.lr).items() if v}})
     return {'start from': name, 'read': f'{o.data}: {len(docs):,} documents of about {each:.0f} words', 'classes': ', '.join(f'{c} {(y == i).sum():,}' for i, c in enumerate(names)),
-            'train': f"on {n:,}, {epochs} passes in batches of {o.bs or size['bs']}; {held:,} held out", 'stages': repr(stages), 'write': f'{o.out}, and {o.out}.run to continue from'}, cost
+            'train': f"on {n:,}, {epochs} passes in batches of {o.bs or size['bs']}; {held:,} held out", 'stages': repr(stages), 'write': f'{o.out}, and {o.out}.run to continue from'}, min(cost, 60 * (o.minutes or math.inf))
 
 def _measured_rows(data):
     "Documents of a table or a corpus, their class numbers, the classes, and words a document."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ADAM', 'SIZES', 'DROPS', 'ModelData', 'pick_precision', 'Learner', 'LanguageModelLearner', 'LanguageModelData',
            'Recorder', 'save_checkpoint', 'load_checkpoint', 'weights_name', 'Callback', 'scaled_drops', 'join_ranks',
-           'pretrain', 'finetune_lm', 'evaluate_text']
+           'pretrain', 'Budget', 'finetune_lm', 'evaluate_text']
 
 # %% ../nbs/under_the_hood/learner.ipynb #c3
 import atexit, copy, hashlib, json, math, os, signal, tempfile, threading, time
@@ -476,6 +476,7 @@ def fit(self:Learner,
     run = _Run(self, opt, f, lrs, counts, spans, about, pos, checkpoint, save_secs, 60 * minutes - reserve if minutes else None, steps, val_steps, accumulate, cbs, progress and ranks()[0] == 0)
     if not pos['done']:
         with _stop_politely() as asked: run.go(asked)
+        if asked['stop'] and ranks()[1] == 1: raise KeyboardInterrupt('stopped; the same call continues') # while it was ending
     self.spent, self.n_steps = pos['secs'], pos['t']
     return [r for r in self.sched.records[pos['at']:] if r['kind'] == 'epoch']
 
@@ -851,7 +852,7 @@ def pretrain(
 ) -> Path: # the model folder
     "Pre-train a language model on a corpus; the same call continues after an interruption."
     join_ranks()
-    clock = _Budget(minutes)
+    clock = Budget(minutes)
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
     if schedule not in ('stlr', 'endless'): raise InputError(f"schedule is {schedule!r}: 'stlr' or 'endless'")
     if vectors is not None and init: raise InputError('vectors and init: a model that goes on has word vectors already; give one of the two')
@@ -876,18 +877,26 @@ def pretrain(
                    recipe=dict(options, **ends | dict(minutes=learn.minutes if schedule == 'stlr' else minutes), schedule=schedule, vectors=vectors and repr(vectors), init=init and str(init), precision=learn.precision))
 
 # %% ../nbs/under_the_hood/learner.ipynb #38863fe5
-class _Budget:
+class Budget:
     "Minutes of wall clock for a whole call, and how they are shared out; without minutes nothing is limited."
-    def __init__(self, minutes):
+    def __init__(self,
+        minutes:float|None, # from now on, for everything; None: no limit
+    ):
         self.minutes, self.begun = minutes, time.monotonic()
         self.seconds = 60 * minutes if minutes else None
+
+    def left(self) -> float|None: # minutes, a hundredth of all at least; None without a limit
+        "What is left of the minutes."
+        return self.minutes and max(.01 * self.minutes, self.minutes - (time.monotonic() - self.begun) / 60)
 
     def watch(self, learn):
         "A look at the validation text may take a fiftieth of the time."
         if self.minutes: learn.val_seconds = .02 * self.seconds
 
-    def for_fit(self, share=1.):
-        "Arguments of `fit` for a `share` of what is left for training; a twentieth is kept for the last look and for saving."
+    def for_fit(self,
+        share:float=1., # of what is left for training
+    ) -> dict: # arguments of `fit`
+        "A share of the time for one `fit`; a twentieth of all is kept for the last look and for saving."
         if not self.minutes: return {}
         gone = min(time.monotonic() - self.begun, .8 * self.seconds)
         return dict(minutes=self.minutes, reserve=self.seconds - share * (.95 * self.seconds - gone))
@@ -1003,7 +1012,7 @@ def finetune_lm(
 ) -> Path: # the model folder
     "Fine-tune a language model to a corpus; the same call continues after an interruption (lesson 1:20:35)."
     join_ranks()
-    name, clock = str(lm), _Budget(minutes)
+    name, clock = str(lm), Budget(minutes)
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
     out, corpus = check_out(out), corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     scaled_drops(drop_mult)

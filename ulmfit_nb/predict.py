@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from .fixup import InputError, BOS, FLD, TK_WREP, apply_rules, class_finder, class_ids, iter_lines, iter_standard, load_standard, open_text, table_ending, write_standard
 from .tokenize import StoredTokenizer, tokenizer_from_config
 from .vocab import Corpus, Vocab, prepare
-from .learner import ModelData, finetune_lm
+from .learner import Budget, ModelData, finetune_lm
 from .classifier import RNN_Learner, SortishSampler, TextDataset, TextLoader, classifier_from, finetune_classifier, load_network, predict_logits
 from .scores import *
 from .scores import _halve, _listed, _n_fields
@@ -170,6 +170,7 @@ def train_classifier(
     gamma:float=0., # exponent of the focal loss; 0: plain
     precision:str='fp32', # number type of the matrix products: 'auto', 'fp32', 'bf16', 'fp16'
     compact:bool=False, # store int8 rows
+    minutes:float|None=None, # minutes of wall clock for everything; the schedules are stretched to fit
     seed:int=42, # of the held-out part, the head, the order and the masks
     progress:bool=True, # print the plan and show bars
     resume:bool=True, # write checkpoints, to continue after an interruption
@@ -179,10 +180,10 @@ def train_classifier(
     if not isinstance(hidden, (tuple, list)) or not all(h in whole_number(1) for h in hidden): raise InputError(f'hidden is {hidden!r}: give whole numbers of at least 1, one for each layer')
     net = dict(max_seq=max_seq, bptt=bptt, hidden=list(hidden), pool=pool, drop_mult=drop_mult)
     about = dict(bs=bs, crop=crop, class_weights=class_weights, label_smoothing=label_smoothing, gamma=gamma, precision=precision, seed=seed)
-    return _trained(lm, docs, labels, out, classes, valid, direction, dict(recipe=recipe, epochs=epochs, lr=lr, **tuning), net, about, compact, progress, resume)
+    return _trained(lm, docs, labels, out, classes, valid, direction, dict(recipe=recipe, epochs=epochs, lr=lr, **tuning), net, about, compact, Budget(minutes), progress, resume)
 
 # %% ../nbs/under_the_hood/predict.ipynb #06at0001
-def _trained(lm, docs, labels, out, classes, valid, direction, recipe, net, about, compact, progress, resume):
+def _trained(lm, docs, labels, out, classes, valid, direction, recipe, net, about, compact, clock, progress, resume):
     "The folder of the network that these arguments describe: found, continued, or made."
     folder, corpus = _lm_folder(lm, direction), _as_corpus(docs)
     docs, labels, classes = _labelled(docs, labels, 'docs', 2, classes, folder)
@@ -197,16 +198,16 @@ def _trained(lm, docs, labels, out, classes, valid, direction, recipe, net, abou
     text, watched = _content(docs), held and (_content(held[0]), held[1])
     key = _digest(_identity(folder), direction, text, y, names, watched, recipe, net, about, compact)
     inputs = dict(start=_identity(folder)[:16], direction=direction, text=_digest(text), labels=_digest(y, names), valid=_digest(watched), compact=compact, **_json(dict.fromkeys(_TUNING) | recipe | net | about))
-    if _made(out, key, folder): return out
+    if _made(out, key, folder, clock.minutes): return out
     _tell(out, key, inputs)
     with _seeded(about['seed']):
         model, vocab, lm_config = classifier_from(folder, len(names), direction=direction, kind=kind, **net)
         run, splits = Path(f'{out}.run')/key, corpus is None or held and not _are_ids(held[0])
         tok = tokenizer_from_config(lm_config['tokenizer'], folder) if splits else None
         learn = _learner(model, run, tok, vocab, direction, (docs, y), held, about)
-        history = finetune_classifier(learn, checkpoint=run if resume else None, progress=progress, **recipe)
+        history = finetune_classifier(learn, checkpoint=run if resume else None, progress=progress, minutes=clock.left(), **recipe)
     if corpus: tok, lm_config = StoredTokenizer(corpus.meta['tokenizer'], corpus.folder), lm_config | dict(rules_version=corpus.meta.get('rules_version'))
-    config = _about_classifier(learn, lm_config, names, docs, held, recipe | net | about, history, key) | dict(inputs=inputs, n_fields=_fields_in(docs[0], vocab))
+    config = _about_classifier(learn, lm_config, names, docs, held, recipe | net | about | dict(minutes=clock.minutes), history, key) | dict(inputs=inputs, n_fields=_fields_in(docs[0], vocab))
     learn.sched.write(run/'log.jsonl')
     transfer.save_model(out, model, vocab, config, compact=compact, tokenizer=tok)
     _tidy(run)
@@ -223,11 +224,13 @@ def _known(name):
     "Complain about an argument that no part of the recipe takes."
     if name not in _TUNING: raise InputError(f"train_classifier takes no argument {name!r}; beside its own, those of finetune_classifier: {', '.join(_TUNING)}")
 
-def _made(out, key, lm):
+def _made(out, key, lm, minutes=None):
     "Is the very model that this call would make of the language model in `lm` already there?"
     try: made, base = (json.loads((Path(f)/'config.json').read_text(encoding='utf-8')) for f in (out, lm))
     except (OSError, ValueError): return False
-    return (Path(out)/'model.safetensors').exists() and made.get('run') == key and made.get('vocab_hash') == base.get('vocab_hash')
+    same = (Path(out)/'model.safetensors').exists() and made.get('run') == key and made.get('vocab_hash') == base.get('vocab_hash')
+    if same and (had := made['recipe'].get('minutes')) != minutes: notice(f'{out}: found, trained with minutes={had}; for minutes={minutes} delete it')
+    return same
 
 def _tell(out, key, inputs):
     "Say what is begun beside an older result or a stopped run of other inputs."

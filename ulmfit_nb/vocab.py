@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['count_tokens', 'Vocab', 'make_vocab', 'coverage', 'write_whole', 'read_itos', 'Corpus', 'count_ids', 'text_hash',
-           'prepare', 'documents', 'n_characters', 'concat']
+           'prepare', 'documents', 'n_characters', 'concat', 'excerpt']
 
 # %% ../nbs/02_vocab.ipynb #1e6079ea
 import hashlib, io, json, lzma, math, os, pickle, re, shutil, tempfile
@@ -507,4 +507,26 @@ def concat(
             'n_unknown': sum(c.meta['n_unknown'] for c in corpora), 'n_types': None, 'classes': one.classes if labelled else None}
     if (one.folder/'spm.model').is_file(): shutil.copy(one.folder/'spm.model', out/'spm.model')
     _publish(out, one.vocab, meta, offsets, np.concatenate([c.labels for c in corpora]) if labelled else None)
+    return Corpus(out)
+
+# %% ../nbs/02_vocab.ipynb #02ex0002
+def excerpt(
+    corpus:Corpus, # where the documents are
+    docs, # row numbers, or a slice
+    out, # folder of the new corpus; found again if it holds just these
+    labels=None, # class ids of the documents taken; None: those that they have
+    classes=None, # names of the classes
+) -> Corpus: # the documents in the order asked for
+    "Some documents of a corpus as a corpus."
+    out, rows = as_path(out), np.arange(len(corpus))[docs]
+    if labels is None and corpus.labels is not None: labels, classes = corpus.labels[rows], corpus.classes
+    key = dict(taken_from=corpus.content, rows=fingerprint(rows), labels='' if labels is None else fingerprint(labels), classes=classes)
+    if _finished(out, key): return Corpus(out)
+    ids = corpus.stream(docs if isinstance(docs, slice) else rows)
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out/'.part.ids.bin', 'wb') as f:
+        for i in range(0, len(ids), 1 << 22): f.write(ids[i:i + (1 << 22)].tobytes())
+    meta = {**corpus.meta, 'key': key, 'n_docs': len(rows), 'n_tokens': len(ids), 'n_unknown': int(count_ids(ids, len(corpus.vocab))[0]), 'n_types': None, 'classes': classes}
+    if (corpus.folder/'spm.model').is_file(): shutil.copy(corpus.folder/'spm.model', out/'spm.model')
+    _publish(out, corpus.vocab, meta, np.concatenate([[0], np.cumsum(corpus.lengths[rows])]), labels)
     return Corpus(out)
