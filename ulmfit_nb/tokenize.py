@@ -16,7 +16,6 @@ from itertools import chain, compress, islice
 from operator import not_
 from pathlib import Path
 from sys import intern
-from threading import Lock
 import sentencepiece
 from tqdm.auto import tqdm
 
@@ -155,6 +154,7 @@ def proc_all(self:ChunkTokenizer,
     return list(chain.from_iterable(unpack(*self.proc_packed(docs[i:i + 1000])) for i in range(0, len(docs), 1000)))
 
 # %% ../nbs/01_tokenize.ipynb #a05a5e18
+#| code-fold: true
 def _strict_text(tok, s): return tok.words(apply_rules(s, STRICT_RULES))
 
 def _strict_doc(tok, doc):
@@ -169,6 +169,7 @@ def proc_text(self:Tokenizer,
     return _strict_text(self, s) if self.strict else ChunkTokenizer.proc_text(self, s)
 
 # %% ../nbs/01_tokenize.ipynb #913915f7
+#| code-fold: true
 @patch
 def proc_doc(self:Tokenizer,
     doc, # str, or tuple of str for several fields
@@ -411,6 +412,7 @@ def train(cls:SubwordTokenizer,
     return cls(model.getvalue(), rules, lang)
 
 # %% ../nbs/01_tokenize.ipynb #6bece72b
+#| code-fold: true
 @patch
 def decode(self:SubwordTokenizer,
     tokens:list, # subwords
