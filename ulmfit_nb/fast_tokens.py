@@ -143,7 +143,7 @@ def _can_take(parts, code): # may the character with this code point be among th
 
 # %% ../nbs/under_the_hood/fast_tokens.ipynb #n3c9e5a7
 class AffixLength:
-    "Length of the prefix (`at_end=False`) or suffix of a word, remembered by three of its characters where these decide."
+    "Length of a word's prefix or suffix, remembered by three of its characters where these decide."
     def __init__(self,
         search, # the pattern's `search`, or None
         at_end:bool, # of suffixes?
@@ -156,7 +156,8 @@ class AffixLength:
         self.ranges = np.array(ranges, int).reshape(-1, 3).T
         self.sees_little = parts is not None and self._sees_little(parts, alternatives)
 
-    def _sees_little(self, parts, alternatives): # two characters beside what they take, and not the other end of the word?
+    def _sees_little(self, parts, alternatives):
+        # two characters beside what they take, and not the other end of the word?
         other_end = 'AT_BEGINNING' if self.at_end else 'AT_END'
         sees_end = any(str(arg).startswith(other_end) for op, arg in _operations(parts) if op == 'AT')
         return not sees_end and all(_looks_around(o) <= 2 for o in alternatives)
@@ -182,7 +183,8 @@ class AffixLength:
 def forget(self:WordRules):
     "Forget all that was met."
     self.spacy = None
-    self.prefix_length, self.suffix_length = AffixLength(self.prefix, at_end=False), AffixLength(self.suffix, at_end=True)
+    self.prefix_length = AffixLength(self.prefix, at_end=False)
+    self.suffix_length = AffixLength(self.suffix, at_end=True)
 
 @patch
 def _is_done(self:WordRules, w, exceptions): # can nothing more come off?
@@ -205,7 +207,8 @@ def _peel(self:WordRules, w, exceptions): # prefixes, what is left of a chunk, s
 def _inner(self:WordRules, w, exceptions): # tokens of what is left
     if w in exceptions: return exceptions[w]
     if not w: return []
-    if self.alphanumeric_whole and w.isalnum() or self.stays_whole and self.stays_whole(w) or self.is_url and self.is_url(w): return [w]
+    if self.alphanumeric_whole and w.isalnum(): return [w]
+    if self.stays_whole and self.stays_whole(w) or self.is_url and self.is_url(w): return [w]
     tokens, start = [], 0
     for m in self.infix(w) if self.infix else ():
         if m.start(): tokens, start = [*tokens, w[start:m.start()], m[0]], m.end()
@@ -222,7 +225,8 @@ def peeled(self:WordRules,
 
 # %% ../nbs/under_the_hood/fast_tokens.ipynb #ft11ends
 @patch
-def _by_ends(self:WordRules, w): # tokens of a chunk of which nothing comes off, or all but letters, when its ends decide; else None
+def _by_ends(self:WordRules, w):
+    # tokens of a chunk of which nothing comes off, or all but letters, when its ends decide; else None
     exceptions, p = self.exceptions, self.prefix_length.known.get(w[:3])
     if not self.letters_whole or p is None or self.stays_whole and self.stays_whole(w): return
     s = self.suffix_length.known.get(w[p:][-3:])
@@ -287,7 +291,8 @@ def holds_none(self:WordRules,
 
 # %% ../nbs/under_the_hood/fast_tokens.ipynb #r1c5e8a2
 @patch
-def _found(self:WordRules, tokens): # where exceptions stand among the tokens: ranges, the longest first, none of which touches an earlier one
+def _found(self:WordRules, tokens):
+    # where exceptions stand among the tokens: ranges, the longest first, none of which touches an earlier one
     spans, seen = [], set()
     for a, t in enumerate(tokens):
         spans += [range(a, a + len(s)) for s in self.searched.get(t, ()) if tokens[a:a + len(s)] == s]
@@ -380,14 +385,16 @@ def leaves_letters(self:AffixLength,
     return self.leaves[key]
 
 @patch
-def _takes_letters(self:AffixLength, outer, beside): # may an alternative that ends in `outer` take more than it and its own letter?
+def _takes_letters(self:AffixLength, outer, beside):
+    # may an alternative that ends in `outer` take more than it and its own letter?
     ending_here = [o for o in self.wide if _can_take(_outermost(o, self.at_end), ord(outer))]
     if not outer.isalpha(): return any(map(_small_letters, ending_here))
     return any(_can_take(o, ord(beside)) and o.getwidth()[1] > 2 for o in ending_here)
 
 # %% ../nbs/under_the_hood/fast_tokens.ipynb #q13b4c7e1
 @patch
-def _affixes(self:WordRules, k, affix): # all suffixes (or prefixes) that stand beside the two letters in k; () when more of the word has a say
+def _affixes(self:WordRules, k, affix):
+    # all suffixes (or prefixes) beside the two letters in k; () when more of the word has a say
     out = []
     while len(k) > 2:
         outer, beside = k[:-3:-1] if affix.at_end else k[:2]
@@ -406,7 +413,8 @@ def _between(self:WordRules, k): # what two runs of letters have between them; (
     return inside if (tokens[0], tokens[-1]) == (k[:2], k[-2:]) and self.holds_none(inside) else ()
 
 # %% ../nbs/under_the_hood/fast_tokens.ipynb #q25b4c7e1
-def _same_for_letters(parts): # is what the pattern looks at, beside what it takes, the same for all letters, given that a letter stands next to a letter?
+def _same_for_letters(parts):
+    # is what the pattern looks at, beside what it takes, the same for all letters, when a letter stands next to a letter?
     for op, arg in _operations(parts):
         if not op.startswith('ASSERT'): continue
         farthest_first = [(str(o), len(_small_letters([(o, a)]))) for o, a in arg[1]][::-arg[0]]
@@ -419,7 +427,8 @@ def _same_for_letters(parts): # is what the pattern looks at, beside what it tak
 def study_runs(self:WordRules):
     "Note whether words may be taken apart into runs of letters, and which runs may not."
     infix = _parsed(self.infix)
-    firm = infix is not None and all(_looks_around(o) <= 2 and not _small_letters(_taken(o)) for o in _alternatives(infix))
+    infixes = _alternatives(infix or [])
+    firm = infix is not None and all(_looks_around(o) <= 2 and not _small_letters(_taken(o)) for o in infixes)
     patterns = [_parsed(p) or [] for p in (self.prefix, self.suffix, self.infix)]
     self.letters_alike = firm and all(_same_for_letters(o) for p in patterns for o in _alternatives(p))
     url_without_stop = self.is_url and can_match(self.is_url, lambda c: c != '.')
@@ -590,7 +599,7 @@ class Names(dict):
 class ChunkMemory:
     "Chunks and their tokens as numbers; 0 is a chunk that has to be seen in its line, 1 is nothing."
     def __init__(self,
-        split, # function of (Bytes, first, size) of new chunks; gives their order, the numbers of their tokens end to end, how many each has
+        split, # function of (Bytes, first, size) of new chunks: their order, token numbers end to end, how many each has
         limit:int=300_000, # when so many chunks are remembered, it is time to forget
     ):
         self.split, self.limit = split, limit
@@ -766,7 +775,8 @@ def _together(self:ManyTexts, b, first, size, rows, starts): # stretches of chun
 
 # %% ../nbs/under_the_hood/fast_tokens.ipynb #q07b4c7e1
 @patch
-def _heads(self:ManyTexts, docs): # texts; before which of them each special token stands; rows of the special tokens
+def _heads(self:ManyTexts, docs):
+    # texts; before which of them each special token stands; rows of the special tokens
     texts, at, heads, m = [], [], [], self.memory
     for fields in docs:
         at.append(len(texts))
@@ -778,7 +788,8 @@ def _heads(self:ManyTexts, docs): # texts; before which of them each special tok
     return texts, at, heads
 
 @patch
-def _split_together(self:ManyTexts, b, first, size, rows, starts): # fill the rows of chunks that must be seen together
+def _split_together(self:ManyTexts, b, first, size, rows, starts):
+    # fill the rows of chunks that must be seen together
     for s, e in self._together(b, first, size, rows, starts):
         line = apply_rules(' '.join(b.text(first[s:e], size[s:e])), self.tokenizer.chunk_rules)
         rows[s:e] = 1
@@ -834,7 +845,7 @@ def _ids(self:ManyTexts, docs): # numbers of the tokens end to end, tokens of ea
 
 @patch
 def packed(self:ManyTexts,
-    docs:list, # documents, each a list of its fields (str); some thousands at most, since nothing is forgotten in between
+    docs:list, # documents, each a list of its fields (str); some thousands at most
 ) -> tuple: # what `pack` gives
     "Tokens of several documents, packed."
     with self.lock: # a tokenizer may be shared by threads
@@ -851,7 +862,8 @@ _KIND[[c for c in range(33, 127) if chr(c) not in '_0123456789']] = _PUNCTUATION
 _KIND[ord('a'):ord('z') + 1] = _SMALL
 _KIND[ord('A'):ord('Z') + 1] = _CAPITAL
 
-def _end_to_end(b, first, size): # bytes of some chunks, a space after each; where each begins; the chunk of each byte
+def _end_to_end(b, first, size):
+    # bytes of some chunks, a space after each; where each begins; the chunk of each byte
     ends = np.cumsum(size + 1)
     raw = b.bytes[members(first, size + 1)]
     raw[ends - 1] = ord(' ')
@@ -878,7 +890,8 @@ def _split_parts(self:ManyTexts, b, first, size): # for the memory of parts
     return np.arange(len(first)), *self.memory.names.numbers([self.words.part(k) for k in b.text(first, size)])
 
 @patch
-def _without_letters(self:ManyTexts, low, a, z): # the bytes with all letters of runs alike, where patterns do not tell them apart
+def _without_letters(self:ManyTexts, low, a, z):
+    # the bytes with all letters of runs alike, where patterns do not tell them apart
     if not self.words.letters_alike: return low
     edge = np.zeros(len(low.bytes) + 1, np.int8)
     edge[a], edge[z] = 1, -1
@@ -900,7 +913,8 @@ def _part_rows(self:ManyTexts, low, kind, a, z, of, begins, ends): # int32 [runs
     return rows
 
 @patch
-def _taken_apart(self:ManyTexts, b, first, size): # which chunks are not; numbers of the tokens of the others; how many each has
+def _taken_apart(self:ManyTexts, b, first, size):
+    # which chunks are not; numbers of the tokens of the others; how many each has
     raw, begins, chunk = _end_to_end(b, first, size)
     kind = _KIND.take(raw)
     a, z = _runs(raw, kind, chunk)

@@ -742,14 +742,14 @@ def _groups(tok, text):
     x = apply_rules(text, tok.rules[:k]) # from here on every rule looks at one piece
     out = [[p] for p in x.replace('\n', ' \n ').split(' ') if p] if x else []
     for i in [i for i, p in enumerate(out) if p == [TK_WREP]][::-1]: out[i:i + 3] = [sum(out[i:i + 3], [])]
-    return [(' '.join(o), tok._cut_line(apply_rules(' '.join(o), tok.rules[k:]))) for o in out]
+    return [(' '.join(o), tok.split_line(apply_rules(' '.join(o), tok.rules[k:]))) for o in out]
 
 def _parts(tok, doc):
     "A document as parts: (word as written, its tokens, may it be left out?)."
     if getattr(tok, 'strict', False): return [(t, [t], k > 3) for k, t in enumerate(tok.proc_doc(doc))]
     out = [('', [BOS], False)]
     for i, text in enumerate(doc if isinstance(doc, tuple) else (doc,), 1):
-        out.append(('\n' if i > 1 else '', [FLD, *tok._number(i)], False))
+        out.append(('\n' if i > 1 else '', [FLD, *tok.field_number(i)], False))
         out += [(tok._undone(o).strip(' ') or o, tokens, bool(tokens)) for o, tokens in _groups(tok, text)]
     return out
 

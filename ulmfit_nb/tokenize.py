@@ -16,21 +16,22 @@ from itertools import chain, compress, islice
 from operator import not_
 from pathlib import Path
 from sys import intern
-from threading import Lock
 import sentencepiece
 from tqdm.auto import tqdm
 
 # %% ../nbs/01_tokenize.ipynb #3510c12f
 from .fixup import *
 from .checks import patch
-from .fast_tokens import ManyTexts, pack, rules_are_known, spacy_language, spacy_library, unpack, word_rules
+from .fast_tokens import ManyTexts, pack, rules_are_known, spacy_language, spacy_library
+from .fast_tokens import unpack, word_rules
 from .fixup import _check_text, _fields
 
 # %% ../nbs/01_tokenize.ipynb #e1c610ca
 class _Remembered:
-    "What `split` answered for the chunks seen lately; `split` takes a list of chunks and gives the tokens of each."
+    "The tokens of chunks seen lately; `split` takes a list of new chunks and gives the tokens of each."
     def __init__(self, split, limit=300_000, renew=None):
-        self.split, self.limit, self.renew, self.old, self.young = split, limit, renew, {}, {'\n': ('\n',)}
+        self.split, self.limit, self.renew = split, limit, renew
+        self.old, self.young = {}, {'\n': ('\n',)}
 
     def __call__(self, chunks): # a list of tuples of tokens
         if len(self.young) >= self.limit: self._forget()
@@ -62,21 +63,25 @@ def _rules_name(rules, lang): # the version, if they are those of one
 
 # %% ../nbs/01_tokenize.ipynb #721cc879
 class ChunkTokenizer:
-    "What words and subwords share; a subclass says how new chunks are split, () when they have to be seen in their line, and how a line is."
+    "What words and subwords share; a subclass has `split_chunks` (() for a chunk to be seen in its line) and `split_line`."
     def _setup(self, rules, words=None):
         self.rules, self.words = list(rules), words
         self.text_rules, self.chunk_rules = _split_rules(self.rules)
         renew = words and words.forget
         self.remembered = _Remembered(self.split_chunks, renew=renew)
-        self.many = ManyTexts(self, words, renew) if rules_are_known(self.text_rules, self.chunk_rules) else None
+        known = rules_are_known(self.text_rules, self.chunk_rules)
+        self.many = ManyTexts(self, words, renew) if known else None
 
     def field_number(self, i): return [str(i)]
-    def _undone(self, x): return undo_rules(x, uppercase_turkic if lowercase_turkic in self.rules else str.upper)
     def _look_at(self, docs): pass # is this text that can be tokenized?
+
+    def _undone(self, x):
+        return undo_rules(x, uppercase_turkic if lowercase_turkic in self.rules else str.upper)
 
     def after_rules(self, chunks): # each chunk as the rules make it
         lines = apply_rules('\n'.join(chunks), self.chunk_rules).split('\n')
-        return lines if len(lines) == len(chunks) else [apply_rules(c, self.chunk_rules) for c in chunks]
+        if len(lines) == len(chunks): return lines
+        return [apply_rules(c, self.chunk_rules) for c in chunks]
 
 # %% ../nbs/01_tokenize.ipynb #487049cb
 @patch
@@ -110,7 +115,8 @@ def proc_doc(self:ChunkTokenizer,
 ) -> list: # xbos xfld 1, tokens, then xfld 2, tokens, …
     "Tokens of one document with its special tokens."
     tokens = [BOS]
-    for i, x in enumerate(_fields(doc), 1): tokens += [FLD, *self.field_number(i), *self.proc_text(x)]
+    for i, text in enumerate(_fields(doc), 1):
+        tokens += [FLD, *self.field_number(i), *self.proc_text(text)]
     return tokens
 
 # %% ../nbs/01_tokenize.ipynb #b48714ec
@@ -120,7 +126,7 @@ class Tokenizer(ChunkTokenizer):
         lang:str='en', # spaCy's code of the language
         rules:list|None=None, # functions from text to text; None: the newest rules for this language
         strict:bool=False, # text prepared the lesson's way, for models trained on that?
-        general:bool=False, # split a language by spaces and punctuation for which spaCy has another way, as Korean or Vietnamese?
+        general:bool=False, # split by spaces and punctuation where spaCy has another way, as in Korean?
     ):
         spacy_language(lang, general)
         rules = rules_of(RULES_VERSION, lang) if rules is None else rules
@@ -140,7 +146,7 @@ def _size(doc): return sum(len(x) for x in _fields(doc) if isinstance(x, str))
 @patch
 def proc_packed(self:ChunkTokenizer,
     docs:list, # documents; some thousands at most, since nothing is forgotten in between
-) -> tuple: # different tokens (list of str), the place of each running token among them (uint32 [tokens]), tokens of each document (int64 [docs])
+) -> tuple: # different tokens; the place of each running token among them (uint32); tokens of each document
     "Tokens of several documents, packed."
     if self.many is None or not docs: return pack([self.proc_doc(o) for o in docs])
     return self.many.packed([[_check_text(x, 'proc_all') for x in _fields(doc)] for doc in docs])
@@ -152,14 +158,17 @@ def proc_all(self:ChunkTokenizer,
     "Tokens of several documents, in this process."
     self._look_at(docs)
     if self.many is None or sum(map(_size, docs)) < _MANY: return [self.proc_doc(o) for o in docs]
-    return list(chain.from_iterable(unpack(*self.proc_packed(docs[i:i + 1000])) for i in range(0, len(docs), 1000)))
+    batches = (docs[i:i + 1000] for i in range(0, len(docs), 1000))
+    return [tokens for batch in batches for tokens in unpack(*self.proc_packed(batch))]
 
 # %% ../nbs/01_tokenize.ipynb #a05a5e18
+#| code-fold: true
 def _strict_text(tok, s): return tok.words(apply_rules(s, STRICT_RULES))
 
 def _strict_doc(tok, doc):
     first, *others = (_check_text(o, 'proc_doc') for o in _fields(doc))
-    return _strict_text(tok, f'\n{BOS} {FLD} 1 {first}' + ''.join(f' {FLD} {i} {x}' for i, x in enumerate(others, 1)))
+    more = ''.join(f' {FLD} {i} {x}' for i, x in enumerate(others, 1))
+    return _strict_text(tok, f'\n{BOS} {FLD} 1 {first}{more}')
 
 @patch
 def proc_text(self:Tokenizer,
@@ -169,6 +178,7 @@ def proc_text(self:Tokenizer,
     return _strict_text(self, s) if self.strict else ChunkTokenizer.proc_text(self, s)
 
 # %% ../nbs/01_tokenize.ipynb #913915f7
+#| code-fold: true
 @patch
 def proc_doc(self:Tokenizer,
     doc, # str, or tuple of str for several fields
@@ -187,8 +197,8 @@ def _built(state): return pickle.loads(state)
 
 def _job(work, state, batch): return work(_built(state), batch)
 
-def _in_order(pool, work, state, batches, ahead, tok=None, enough=0): # with `tok`, this process does a batch itself while the pool has `enough`
-    waiting = deque()
+def _in_order(pool, work, state, batches, ahead, tok=None, enough=0):
+    waiting = deque() # with `tok`, this process does a batch itself while the pool has `enough`
     try:
         for batch in batches:
             here = tok is not None and sum(not o.done() for o in waiting) >= enough
@@ -208,7 +218,8 @@ def _done(answer):
 def _state(tok):
     try: return pickle.dumps(tok)
     except (pickle.PicklingError, AttributeError, TypeError) as e:
-        raise InputError(f'the tokenizer cannot travel to other processes ({e}); define its rules in a module, or use n_workers=0') from None
+        raise InputError(f'the tokenizer cannot travel to other processes ({e}); '
+                         'define its rules in a module, or use n_workers=0') from None
 
 # %% ../nbs/01_tokenize.ipynb #r2d6f9b3
 #| code-fold: true
@@ -283,7 +294,8 @@ def proc_all_mp(self:ChunkTokenizer,
 ) -> list: # one list of tokens per document, in order
     "Tokens of all documents, on all cores."
     if len(docs) and isinstance(docs[0], list): docs = list(chain.from_iterable(docs))
-    return list(tqdm(self.iter_mp(docs, n_workers, executor, chunk), total=len(docs), disable=not progress, unit='doc'))
+    found = self.iter_mp(docs, n_workers, executor, chunk)
+    return list(tqdm(found, total=len(docs), disable=not progress, unit='doc'))
 
 # %% ../nbs/01_tokenize.ipynb #aa554937
 def partition_by_cores(
@@ -363,8 +375,12 @@ class SubwordTokenizer(ChunkTokenizer):
         self.lang, self._whole = lang, {*SPECIALS, '\n'}
         self._setup(rules_of(RULES_VERSION, lang) if rules is None else rules)
 
-    def _subwords(self, word, **kw): return [word] if word in self._whole else self._sp.encode(word, out_type=str, **kw)
-    def split_line(self, line, **kw): return [t for word in line.split(' ') for t in self._subwords(word, **kw)]
+    def _subwords(self, word, **kw):
+        return [word] if word in self._whole else self._sp.encode(word, out_type=str, **kw)
+
+    def split_line(self, line, **kw):
+        return [t for word in line.split(' ') for t in self._subwords(word, **kw)]
+
     def split_chunks(self, chunks): return map(self.split_line, self.after_rules(chunks))
     def field_number(self, i): return self._sp.encode(str(i), out_type=str)
     def __reduce__(self): return SubwordTokenizer, (self.model, self.rules, self.lang)
@@ -378,8 +394,9 @@ def _model_bytes(path):
 
 # %% ../nbs/01_tokenize.ipynb #98a2d967
 #| code-fold: true
-_SPM = dict(model_type='unigram', normalization_rule_name='identity', hard_vocab_limit=False, unk_id=0, pad_id=1, bos_id=-1, eos_id=-1,
-            unk_piece=UNK, pad_piece=PAD, user_defined_symbols=[*SPECIALS[2:], '\n'], max_sentence_length=100_000, num_threads=4, minloglevel=2)
+_SPM = dict(model_type='unigram', normalization_rule_name='identity', hard_vocab_limit=False,
+            unk_id=0, pad_id=1, bos_id=-1, eos_id=-1, unk_piece=UNK, pad_piece=PAD,
+            user_defined_symbols=[*SPECIALS[2:], '\n'], max_sentence_length=100_000, num_threads=4, minloglevel=2)
 
 def _lines_to_learn(texts, rules, max_chars):
     for x in texts:
@@ -401,9 +418,11 @@ def train(cls:SubwordTokenizer,
     "Learn subwords from text."
     model, rules = io.BytesIO(), rules_of(RULES_VERSION, lang) if rules is None else rules
     lines = _lines_to_learn(texts, rules, max_chars)
-    try: sentencepiece.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=model, vocab_size=vocab_size, **_SPM)
+    settings = dict(_SPM, vocab_size=vocab_size)
+    try: sentencepiece.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=model, **settings)
     except RuntimeError as e:
-        raise InputError(f'vocab_size={vocab_size}: SentencePiece cannot learn from this text ({str(e).splitlines()[0]})') from None
+        reason = str(e).splitlines()[0]
+        raise InputError(f'vocab_size={vocab_size}: SentencePiece cannot learn from this text ({reason})') from None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder/'.part.spm.model').write_bytes(model.getvalue())
@@ -411,6 +430,7 @@ def train(cls:SubwordTokenizer,
     return cls(model.getvalue(), rules, lang)
 
 # %% ../nbs/01_tokenize.ipynb #6bece72b
+#| code-fold: true
 @patch
 def decode(self:SubwordTokenizer,
     tokens:list, # subwords
@@ -423,7 +443,8 @@ def decode(self:SubwordTokenizer,
 def config(self:SubwordTokenizer) -> dict: # kind, version, rules, n_tokens, model_hash
     "What is needed to tokenize the same way again, beside spm.model."
     rules = _rules_name(self.rules, self.lang)
-    return dict(kind='subword', version=sentencepiece.__version__, lang=self.lang, rules=rules, n_tokens=len(self.itos), model_hash=_model_hash(self.model))
+    return dict(kind='subword', version=sentencepiece.__version__, lang=self.lang, rules=rules,
+                n_tokens=len(self.itos), model_hash=_model_hash(self.model))
 
 def _model_hash(model): return hashlib.sha256(model).hexdigest()[:16]
 
@@ -433,7 +454,7 @@ def sample(self:SubwordTokenizer,
     doc, # str, or tuple of str for several fields
     alpha:float=0.2, # 0: all ways are as likely; large: the best one
 ) -> list: # its subwords, with the special tokens of `proc_doc`
-    "Split a document in one of many ways, at random; `sentencepiece.set_random_generator_seed` starts the generator."
+    "Split a document in one of many ways, at random (`sentencepiece.set_random_generator_seed`)."
     drawn = dict(enable_sampling=True, alpha=alpha, nbest_size=-1)
     tokens = [BOS]
     for i, x in enumerate(_fields(doc), 1):
@@ -446,11 +467,12 @@ def sample(self:SubwordTokenizer,
 def tokenizer_from_config(
     config:dict, # from a tokenizer's `config`
     folder=None, # where spm.model lies, for subwords, or its bytes
-    newest:bool=False, # with the newest text rules in place of those it had? For a model that will learn from new text
+    newest:bool=False, # with the newest text rules, for a model that will learn from new text?
 ): # Tokenizer or SubwordTokenizer that tokenizes as before
     "Build a tokenizer again."
     kind, lang = config.get('kind'), config.get('lang')
-    if kind not in ('spacy', 'subword'): raise InputError(f'tokenizer kind {kind!r}: known are spacy and subword')
+    if kind not in ('spacy', 'subword'):
+        raise InputError(f'tokenizer kind {kind!r}: known are spacy and subword')
     strict = config.get('strict', False)
     rules = STRICT_RULES if strict else rules_of(config.get('rules'), lang)
     if newest and not strict: rules = rules_of(RULES_VERSION, lang)
@@ -465,11 +487,12 @@ def tokenizer_from_config(
 #| code-fold: true
 def _subword_model(config, folder): # bytes of the very model that a config describes
     model = folder if isinstance(folder, bytes) else _model_bytes(Path(folder or '.'))
-    if _model_hash(model) != config['model_hash']: raise InputError(f'{folder}: spm.model is not the one that was trained with')
+    if _model_hash(model) != config['model_hash']:
+        raise InputError(f'{folder}: spm.model is not the one that was trained with')
     return model
 
 class StoredTokenizer:
-    "A tokenizer as a folder describes it: what is stored with a model, without the library that splits text."
+    "A tokenizer as stored with a model, without the library that splits text."
     def __init__(self,
         config:dict, # from a tokenizer's `config`
         folder=None, # where spm.model lies, for subwords
