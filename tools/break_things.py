@@ -55,6 +55,9 @@ BREAKS = [ # property, notebook, the line as it is, the line broken
     ('ONNX: pooled window', 'serve', "g.add('GreaterOrEqual', [t, g.add('Sub'", "g.add('Greater', [t, g.add('Sub'"),
     ('ONNX: texts that have ended', 'serve', "g.add('Concat', [v, g.rows(k, 'alive', 'all_rows', 0", "g.add('Concat', [v, g.rows(f'{k}', 'none', 'all_rows', 0"),
     ('ONNX: order of the texts', 'serve', "g.add('Gather', [p, 'back'], 'probabilities')", "g.add('Gather', [p, 'order'], 'probabilities')"),
+    ('check: the number type', 'check', "if trial.cell == 'lstm' and given != [asked]", "if False"),
+    ('reproduce: scored once', 'reproduce', "if not file.is_file(): _write_probabilities", "_write_probabilities"),
+    ('reproduce: a stop is exported', 'reproduce', "files = [] if way.done(stage) else", "files = [] and"),
 ]
 
 

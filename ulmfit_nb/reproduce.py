@@ -15,11 +15,12 @@ from pathlib import Path
 # %% ../nbs/under_the_hood/reproduce.ipynb #06e00005
 import numpy as np, torch
 from .fixup import InputError, as_path, iter_lines, load_standard, overlap, write_standard
-from .checks import checked
+from .checks import checked, whole_number
 from .tokenize import StoredTokenizer
 from .vocab import Corpus, excerpt, prepare, write_whole
 from .formats import check_out, lm_folder, model_hash, save_model
-from .learner import finetune_lm, load_checkpoint, pretrain
+from .awd_lstm import check_cell
+from .learner import SIZES, finetune_lm, load_checkpoint, pick_precision, pretrain
 from .predict import Member, train_classifier
 from .scores import measure
 from .check import Verdict, check, machine
@@ -385,7 +386,7 @@ def _ship(way):
     pack(way.out, way.ship, 'about', squeeze=False)
 
 # %% ../nbs/under_the_hood/reproduce.ipynb #06e00053
-@checked
+@checked(clas_bs=whole_number(1))
 def reproduce(
     task, # 'imdb'
     minutes:float|None=None, # minutes of wall clock for everything; None: one pass over Wikipedia, ten over the reviews, five over the labels
@@ -413,6 +414,8 @@ def reproduce(
     "The paper's way on IMDb within a budget of minutes; the same command continues."
     if task != 'imdb': raise InputError(f"there is no task {task!r}: choose from imdb")
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
+    if isinstance(size, str) and size not in SIZES: raise InputError(f"size is {size!r}: choose from {', '.join(SIZES)}, or give three whole numbers")
+    check_cell(cell or 'lstm'), pick_precision(precision, _device())
     given = dict(direction=direction, size=size, cell=cell, bs=bs, sampled=sampled, lr=lr, lm_lr=lm_lr, clas_lr=clas_lr, clas_bs=clas_bs, seed=seed)
     command = _command(task, minutes=minutes, data=data, out=out, stages=stages, init=init, ship=ship, precision=precision, **given)
     init = init and lm_folder(init, direction)
