@@ -260,7 +260,7 @@ def directions(e):
     if e.direction not in ('fwd', 'bwd', 'both'): raise InputError(f"direction is {e.direction!r}: choose from fwd, bwd, both")
     return ['fwd', 'bwd'] if e.direction == 'both' else [e.direction]
 
-def _base(e, direction): return as_path(e.pretrained) if as_path(e.pretrained).is_dir() else transfer.pretrained(e.pretrained, direction)
+def _base(e, direction): return transfer.lm_folder(e.pretrained, direction)
 
 # %% ../nbs/07_ablations.ipynb #07ai0003
 def _content(e):

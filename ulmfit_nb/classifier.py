@@ -522,7 +522,7 @@ def classifier_from(
     **kwargs, # of `get_rnn_classifier`
 ) -> tuple: # TextClassifier, Vocab, config of the language model
     "A classifier whose encoder is a language model's, and whose head is new."
-    folder = as_path(lm) if as_path(lm).is_dir() else transfer.pretrained(str(lm), direction or 'fwd')
+    folder = transfer.lm_folder(lm, direction or 'fwd')
     weights, config, own = transfer.load_model(folder, direction)
     if vocab is not None and vocab.hash != own.hash:
         raise InputError(f'{folder}: reads a vocabulary of {len(own):,} words (hash {own.hash[:8]}), your texts are numbered with another of {len(vocab):,} (hash {vocab.hash[:8]}); number them with this one')

@@ -1016,7 +1016,7 @@ def finetune_lm(
     if direction not in ('fwd', 'bwd'): raise InputError(f"direction is {direction!r}: 'fwd' or 'bwd'")
     out, corpus = check_out(out), corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     scaled_drops(drop_mult)
-    run, lm = Path(f'{out}.run'), as_path(lm) if as_path(lm).is_dir() else transfer.pretrained(str(lm), direction)
+    run, lm = Path(f'{out}.run'), transfer.lm_folder(lm, direction)
     options = dict(head_epochs=head_epochs, epochs=epochs, lr=lr, factor=factor, schedule=describe(schedule), bs=bs, bptt=bptt, drop_mult=drop_mult,
                    sampled=sampled, clip=clip, seed=seed, accumulate=accumulate)
     inputs = _decides('finetune_lm', corpus, valid, direction, precision, start=model_hash(lm), **options)
@@ -1040,7 +1040,7 @@ def _way_of_cutting(config):
 
 def _adapted(lm, corpus, run, valid, direction, bs, bptt, drop_mult, sampled, clip, seed, precision='fp32'):
     "A learner on `corpus` whose model starts from `lm`, mapped to the corpus' vocabulary."
-    folder = Path(lm) if Path(lm).is_dir() else transfer.pretrained(str(lm), direction)
+    folder = transfer.lm_folder(lm, direction)
     weights, config, vocab = transfer.load_model(folder, direction)
     if config['kind'] != 'lm': raise InputError(f"{folder}: holds a {config['kind']}, not a language model")
     if _way_of_cutting(config['tokenizer']) != _way_of_cutting(corpus.meta['tokenizer']):
